@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+# Everything is built into $(B).  `make` needs a compiler and libc headers;
+# `make check` and `make demo` install what else they need.  V=1 shows commands,
+# WERROR=1 turns warnings into errors.
+
+CC ?= gcc
+B ?= build
+V ?= 0
+WERROR ?= 0
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+Q := $(if $(filter 1,$(V)),,@)
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wcast-qual -Wundef -Wvla \
+	-Wformat=2 -Wimplicit-fallthrough -Wnull-dereference \
+	$(if $(filter 1,$(WERROR)),-Werror)
+BASE := -std=gnu11 -O2 -g -fPIC $(WARN) -MMD -MP -Iinclude -Isrc
+CORE := $(BASE) -fvisibility=hidden -Wconversion -Wsign-conversion
+# Off for gcc: aliases of names that glibc marks leaf or nothrow; and poll's
+# prototype, which says that it only writes what it also reads.
+SHIM := $(BASE) -U_FORTIFY_SOURCE -ftls-model=initial-exec -fno-builtin \
+	$(if $(findstring clang,$(CC)),,-Wno-missing-attributes -Wno-maybe-uninitialized)
+PROG := -std=gnu11 -O2 -g -Wall -Wextra -MMD -MP -pthread
+
+core_o := $(patsubst src/%.c,$(B)/src/%.o,$(wildcard src/*.c))
+shim_o := $(patsubst preload/%.c,$(B)/preload/%.o,$(wildcard preload/*.c))
+cli_o := $(patsubst src/cli/%.c,$(B)/cli/%.o,$(wildcard src/cli/*.c)) \
+	$(B)/src/config.o $(B)/src/report.o
+lib := $(B)/libshmfd.so
+map := $(B)/shmfd.map
+progs := $(patsubst tests/progs/%.c,$(B)/tests/progs/%, \
+	$(filter-out tests/progs/duo.c tests/progs/mixed_%.c,$(wildcard tests/progs/*.c)))
+bench := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+
+all: $(lib) $(B)/shmfd
+
+$(lib): $(core_o) $(shim_o) $(map)
+	@echo "  LD    $@"
+	$(Q)$(CC) -shared -o $@ $(core_o) $(shim_o) -Wl,-soname,libshmfd.so \
+		-Wl,--version-script=$(map) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro \
+		-Wl,-z,initfirst -Wl,-z,nodelete -pthread -ldl
+
+# An anonymous script: a version node would stop interposition.
+$(map): preload/calls.def preload/shmfd.map.sh
+	@mkdir -p $(@D)
+	$(Q)CC="$(CC)" sh preload/shmfd.map.sh >$@
+
+$(B)/shmfd: $(cli_o)
+	@echo "  LD    $@"
+	$(Q)$(CC) -o $@ $(cli_o) -Wl,-z,now -Wl,-z,relro
+
+$(B)/src/%.o: src/%.c
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(CORE) -c $< -o $@
+
+$(B)/cli/%.o: src/cli/%.c
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(CORE) -c $< -o $@
+
+$(B)/preload/%.o: preload/%.c
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(SHIM) -c $< -o $@
+
+# ---- test and bench programs: unmodified, they know nothing of the library
+
+progs: $(progs)
+bench-programs: $(bench)
+
+$(B)/tests/progs/%: tests/progs/%.c \
+		$(wildcard tests/progs/duo.c tests/progs/*.h tests/progs/mixed_*.c)
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(PROG) $< $(if $(wildcard tests/progs/duo.c),tests/progs/duo.c) -o $@
+
+$(B)/tests/progs/mixed: tests/progs/mixed.c $(wildcard tests/progs/mixed_*)
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(PROG) $(filter %.c,$^) -o $@
+
+$(B)/tests/progs/ev_echo: tests/progs/ev_echo.c
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(PROG) $< -lev -o $@
+
+$(B)/tests/progs/fortify%: PROG += -D_FORTIFY_SOURCE=2
+
+$(B)/bench/%: bench/%.c
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(PROG) $< -o $@
+
+# ---- checks.  `make check` needs nothing built: it installs, then runs the parts.
+
+check:
+	@sh tests/check.sh
+
+check-shim: all progs
+	$(Q)BUILD=$(B) bats --tap tests/shim
+
+check-apps: all progs
+	$(Q)APPS_BUILD=$(abspath $(B)) SHMFD_REQUIRE_APPS=1 bats --tap tests/apps
+
+model:
+	$(Q)bash tests/model/run.sh
+
+demo:
+	@sh bench/demo.sh
+
+install: all
+	install -D -m 755 $(lib) $(DESTDIR)$(PREFIX)/lib/libshmfd.so
+	install -D -m 755 $(B)/shmfd $(DESTDIR)$(PREFIX)/bin/shmfd
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo "all check demo install clean; parts of check: see tests/check.sh"
+
+
+.PHONY: all progs bench-programs check check-shim check-apps model demo install clean help
+.DELETE_ON_ERROR:
+
+include tests/unit/unit.mk
+include tests/lint/lint.mk
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * aio_read, aio_write, lio_listio and their 64 twins: a helper thread of libc
+ * does the I/O unseen, so the stream retreats first.
+ */
+#include "shim.h"
+
+static void retreat_fd(int fd)
+{
+	struct shmfd_stream *s = shim_get(fd);
+
+	if (!s)
+		return;
+	shmfd_stream_retreat(s, SHMFD_WHY_ASYNC);
+	shmfd_stream_flush(s, fd);
+	shmfd_stream_put(s);
+}
+
+int aio_read(struct aiocb *cb)
+{
+	retreat_fd(cb->aio_fildes);
+	return real.aio_read(cb);
+}
+
+int aio_read64(struct aiocb64 *cb)
+{
+	retreat_fd(cb->aio_fildes);
+	return real.aio_read64(cb);
+}
+
+int aio_write(struct aiocb *cb)
+{
+	retreat_fd(cb->aio_fildes);
+	return real.aio_write(cb);
+}
+
+int aio_write64(struct aiocb64 *cb)
+{
+	retreat_fd(cb->aio_fildes);
+	return real.aio_write64(cb);
+}
+
+int lio_listio(int mode, struct aiocb *const list[], int nr, struct sigevent *sig)
+{
+	for (int i = 0; i < nr; i++) {
+		if (list[i])
+			retreat_fd(list[i]->aio_fildes);
+	}
+	return real.lio_listio(mode, list, nr, sig);
+}
+
+int lio_listio64(int mode, struct aiocb64 *const list[], int nr, struct sigevent *sig)
+{
+	for (int i = 0; i < nr; i++) {
+		if (list[i])
+			retreat_fd(list[i]->aio_fildes);
+	}
+	return real.lio_listio64(mode, list, nr, sig);
+}

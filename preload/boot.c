@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Start-up and the end.  The order is the list in boot(); linked with
+ * -z initfirst it runs before every other constructor of the host.  Nothing is
+ * torn down at the end: stdio flushes after our destructor, other libraries
+ * write in theirs.
+ */
+#include "shim.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "../src/config.h"
+#include "../src/meet.h"
+#include "../src/ready.h"
+#include "../src/report.h"
+#include "../src/sys.h"
+
+struct shmfd_sys shmfd_sys;
+_Atomic uint32_t shim_active;
+uint32_t shim_test_retreat_every;
+
+static int sys_fcntl(int fd, int cmd, long arg)
+{
+	return real.fcntl(fd, cmd, arg);
+}
+
+static int sys_ioctl(int fd, unsigned long req, void *arg)
+{
+	return real.ioctl(fd, req, arg);
+}
+
+static int sys_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	return real.connect(fd, sa, len);
+}
+
+static int sys_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	return real.accept4(fd, sa, len, flags);
+}
+
+static void fill_sys(void)
+{
+	shmfd_sys = (struct shmfd_sys){
+		.read = real.read, .write = real.write, .pread = pread,
+		.recv = real.recv, .send = real.send,
+		.recvmsg = real.recvmsg, .sendmsg = real.sendmsg,
+		.socket = real.socket, .bind = bind, .listen = listen,
+		.connect = sys_connect, .accept4 = sys_accept4,
+		.shutdown = real.shutdown,
+		.getsockname = getsockname, .getpeername = getpeername,
+		.getsockopt = real.getsockopt, .setsockopt = real.setsockopt,
+		.fcntl = sys_fcntl, .ioctl = sys_ioctl, .close = real.close,
+		.poll = real.poll, .ppoll = real.ppoll,
+		.epoll_ctl = real.epoll_ctl, .epoll_pwait = real.epoll_pwait,
+		.memfd_create = memfd_create, .ftruncate = ftruncate,
+	};
+}
+
+static void fork_child(void)
+{
+	if (shmfd_pid)
+		shmfd_stream_fork_child(true);
+}
+
+/* glibc passes main's arguments; libc's own environ is not set this early. */
+__attribute__((constructor, used)) static void boot(int argc, char **argv, char **env)
+{
+	const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM);
+	uint32_t prefix = 0x5a17c0deu;
+	char err[256];
+
+	(void)argc;
+	(void)argv;
+	shim_real_resolve();
+	fill_sys();
+	if (shmfd_config_parse(&shmfd_config, env, err, sizeof(err))) {
+		/* inert: the one line that is printed unasked */
+		shmfd_report_init(1, NULL);
+		shmfd_log(1, "%s", err);
+		return;
+	}
+	if (getauxval(AT_SECURE)) {	/* a file named by the caller is not ours to write */
+		shmfd_config.stats_path = NULL;
+		shmfd_config.log_level = 0;
+	}
+	shmfd_report_init(shmfd_config.log_level, shmfd_config.log_path);
+	shmfd_spin_max_ns = shmfd_config.spin_ns;
+	shim_test_retreat_every = shmfd_config.test_retreat;
+	if (random)
+		memcpy(&prefix, random, sizeof(prefix));
+	shmfd_ready_init(prefix);
+	pthread_atfork(shmfd_stream_fork_prepare, NULL, fork_child);
+	store_release(&shim_active, 1);
+}
+
+/* The summary; also from _exit, which runs no destructor. */
+static void summary(void)
+{
+	struct shmfd_totals t;
+
+	if (!load_acquire(&shim_active) || !shmfd_config.stats_path || !shmfd_pid ||
+	    shim_is_vfork())
+		return;
+	shmfd_stream_totals(&t);
+	if (t.streams || t.ring_rx_bytes || t.ring_tx_bytes)
+		shmfd_report_stats(shmfd_config.stats_path, &t);
+	shmfd_config.stats_path = NULL;
+}
+
+__attribute__((destructor, used)) static void at_exit(void)
+{
+	summary();
+}
+
+void _exit(int status)
+{
+	summary();
+	real._exit(status);
+	__builtin_unreachable();
+}
+
+void _Exit(int status)
+{
+	summary();
+	real._Exit(status);
+	__builtin_unreachable();
+}
+
+/* ---- helpers of the wrappers ------------------------------------------------ */
+
+ssize_t shim_put_send(struct shmfd_stream *s, ssize_t ret, int flags)
+{
+	shmfd_stream_put(s);
+	if (unlikely(ret == -EPIPE) && !(flags & MSG_NOSIGNAL))
+		pthread_kill(pthread_self(), SIGPIPE);
+	return shim_result(ret);
+}
+
+bool shim_is_vfork(void)
+{
+	return shmfd_pid && (uint32_t)real.syscall(SYS_getpid) != shmfd_pid &&
+		!shmfd_stream_is_forked();
+}
+
+static _Atomic uint64_t random_state;
+
+void shim_test_retreat_slow(struct shmfd_stream *s)
+{
+	uint64_t x = fetch_add_relaxed(&random_state, 0x9e3779b97f4a7c15ull) +
+		shmfd_config.test_seed * 0xbf58476d1ce4e5b9ull;
+
+	if (!shmfd_stream_has_ring(s))
+		return;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	if ((x ^ x >> 31) % shim_test_retreat_every == 0)
+		shmfd_stream_retreat(s, SHMFD_WHY_TEST);
+}

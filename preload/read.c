@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * read, readv, recv, recvfrom, recvmsg, recvmmsg, preadv2 with offset -1, and
+ * their twins __read, __read_chk, __recv_chk, __recvfrom_chk, preadv64v2.
+ * Ours: streams.  Everything else passes through.
+ */
+#include "shim.h"
+
+/* One buffer, read(2) family or recv. */
+static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags,
+		       bool is_read)
+{
+	int saved = errno;
+	ssize_t ret;
+
+	shim_test_retreat(s);
+	ret = shmfd_recv(s, fd, m, flags, is_read);
+	errno = saved;	/* a success does not touch it */
+	return ret;
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.read(fd, buf, len);
+	do {
+		again = false;
+		ret = receive(s, fd, &m, 0, true);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.read(fd, buf, len));
+			again = shim_recv_end(s, fd, ret, 0);
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t __read(int fd, void *buf, size_t len) __attribute__((alias("read")));
+
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
+{
+	if (len > room || !shim_get_is(fd))
+		return real.__read_chk(fd, buf, len, room);
+	return read(fd, buf, len);
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int nr)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.readv(fd, iov, nr);
+	do {
+		again = false;
+		ret = nr < 0 ? -EINVAL : receive(s, fd, &m, 0, true);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.readv(fd, iov, nr));
+			again = shim_recv_end(s, fd, ret, 0);
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.recvmsg(fd, msg, flags);
+	do {
+		again = false;
+		ret = shmfd_is_bad_pointer(msg, sizeof(*msg)) ? -EFAULT :
+			receive(s, fd, msg, flags, false);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.recvmsg(fd, msg, flags));
+			again = shim_recv_end(s, fd, ret, flags);
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, socklen_t *sa_len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct sockaddr *to = sa.__sockaddr__;
+	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1,
+		.msg_name = to, .msg_namelen = to && sa_len ? *sa_len : 0,
+	};
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.recvfrom(fd, buf, len, flags, sa, sa_len);
+	do {
+		again = false;
+		ret = receive(s, fd, &m, flags, false);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.recvfrom(fd, buf, len, flags, sa, sa_len));
+			again = shim_recv_end(s, fd, ret, flags);
+		} else if (ret >= 0 && to && sa_len) {
+			*sa_len = m.msg_namelen;
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.recv(fd, buf, len, flags);
+	do {
+		again = false;
+		ret = receive(s, fd, &m, flags, false);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.recv(fd, buf, len, flags));
+			again = shim_recv_end(s, fd, ret, flags);
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
+{
+	if (len > room || !shim_get_is(fd))
+		return real.__recv_chk(fd, buf, len, room, flags);
+	return recv(fd, buf, len, flags);
+}
+
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
+		       struct sockaddr *sa, socklen_t *sa_len)
+{
+	if (len > room || !shim_get_is(fd))
+		return real.__recvfrom_chk(fd, buf, len, room, flags, sa, sa_len);
+	return recvfrom(fd, buf, len, flags, sa, sa_len);
+}
+
+int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct timespec *t)
+{
+	int64_t until = t ? shmfd_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec : 0;
+	unsigned int i;
+
+	if (!shim_get_is(fd) || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
+		return real.recvmmsg(fd, v, nr, flags, t);
+	/* the time-out is looked at between messages only (recvmmsg(2), BUGS) */
+	for (i = 0; i < nr; i++) {
+		int one = flags & ~MSG_WAITFORONE;
+		ssize_t n;
+
+		if (i && (flags & MSG_WAITFORONE))
+			one |= MSG_DONTWAIT;
+		n = recvmsg(fd, &v[i].msg_hdr, one);
+		if (n < 0)
+			break;
+		v[i].msg_len = (unsigned int)n;
+		if (t && shmfd_now_ns() >= until) {
+			i++;
+			break;
+		}
+	}
+	return i || !nr ? (int)i : -1;
+}
+
+static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
+	ssize_t ret;
+	bool again;
+
+	if (!s)
+		return real.preadv2(fd, iov, nr, -1, flags);
+	do {
+		again = false;
+		ret = flags & ~(RWF_NOWAIT | RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP :
+			nr < 0 ? -EINVAL :
+			receive(s, fd, &m, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, true);
+		if (ret == SHMFD_PASS) {
+			ret = shim_outcome(real.preadv2(fd, iov, nr, -1, flags));
+			again = shim_recv_end(s, fd, ret, 0);
+		}
+	} while (unlikely(again));
+	return shim_put(s, ret);
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
+{
+	if (off != -1 || !shim_get_is(fd))
+		return real.preadv2(fd, iov, nr, off, flags);
+	return preadv2_stream(fd, iov, nr, flags);
+}
+
+ssize_t preadv64v2(int fd, const struct iovec *iov, int nr, off64_t off, int flags)
+{
+	if (off != -1 || !shim_get_is(fd))
+		return real.preadv64v2(fd, iov, nr, off, flags);
+	return preadv2_stream(fd, iov, nr, flags);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHIM_H
+#define SHIM_H
+
+/*
+ * What every wrapper uses.
+ *
+ * Rules of this directory:
+ *  - a wrapper decodes its arguments, asks the core, or makes the real call;
+ *    no policy, no sleeping, no allocation
+ *  - a call that is not ours leaves errno exactly as libc left it
+ *  - it may run before our constructor, in a signal handler, and in a vfork
+ *    child on its parent's memory: calls that change numbers ask shim_is_vfork
+ *  - the twins (_chk, 64, v, mmsg) use the same core function
+ *
+ * Life of one call:  shim_get (one array look-up; NULL: not ours) -> core
+ * (bytes, -errno, or SHMFD_PASS) -> real call and its accounting, if PASS ->
+ * shim_put (errno, SIGPIPE).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <aio.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../src/fdmap.h"
+#include "../src/stream.h"
+
+/* glibc's, without a public prototype */
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
+		       struct sockaddr *sa, socklen_t *sa_len);
+int __poll_chk(struct pollfd *p, nfds_t nr, int timeout, size_t room);
+int __ppoll_chk(struct pollfd *p, nfds_t nr, const struct timespec *t,
+		const sigset_t *mask, size_t room);
+int __dprintf_chk(int fd, int flag, const char *fmt, ...);
+int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
+pid_t _Fork(void);
+FILE *_IO_fdopen(int fd, const char *mode);
+FILE *_IO_popen(const char *command, const char *type);
+int _IO_fclose(FILE *f);
+
+/* The real functions, one pointer per CALL of calls.def. */
+struct shim_real {
+#define CALL(name)		__typeof__(name) *name;
+#define ALIAS(name, of)
+#include "calls.def"
+#undef CALL
+#undef ALIAS
+	uint32_t ready;
+};
+extern struct shim_real shim_real_table;
+
+/* Looks all of them up; once, in the constructor or at the first call. */
+void shim_real_resolve(void);
+
+static inline struct shim_real *shim_real(void)
+{
+	if (unlikely(!shim_real_table.ready))
+		shim_real_resolve();
+	return &shim_real_table;
+}
+#define real (*shim_real())
+
+/* 1 once the start-up succeeded; 0: everything passes through. */
+extern _Atomic uint32_t shim_active;
+
+/* The stream behind @fd, to be given back by a put; NULL: not ours. */
+static inline struct shmfd_stream *shim_get(int fd)
+{
+	if (likely(!((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) & SHMFD_FD_KIND_MASK)))
+		return shmfd_stream_get(fd);
+	return NULL;
+}
+
+/* True if @fd is a stream now. */
+static inline bool shim_get_is(int fd)
+{
+	return shmfd_fd_is(fd, SHMFD_FD_STREAM);
+}
+
+/* Core's -errno or value to libc's convention. */
+static inline ssize_t shim_result(ssize_t ret)
+{
+	if (unlikely(ret < 0)) {
+		errno = (int)-ret;
+		return -1;
+	}
+	return ret;
+}
+
+static inline ssize_t shim_put(struct shmfd_stream *s, ssize_t ret)
+{
+	int saved = errno;
+
+	shmfd_stream_put(s);
+	errno = saved;
+	return shim_result(ret);
+}
+
+/* For sends: EPIPE raises SIGPIPE in this thread unless @nosignal. */
+ssize_t shim_put_send(struct shmfd_stream *s, ssize_t ret, int flags);
+
+/* Accounting after a real call: errno stays what that call left.  True: the
+ * receive has to begin again. */
+static inline bool shim_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
+{
+	int saved = errno;
+	bool again = shmfd_recv_end(s, fd, n, flags);
+
+	errno = saved;
+	return again;
+}
+
+/* errno of the real call as a core result: n, or -errno. */
+static inline ssize_t shim_outcome(ssize_t n)
+{
+	return n < 0 ? -errno : n;
+}
+
+/* True in a vfork child: a different process on this memory. */
+bool shim_is_vfork(void);
+
+/* One call in SHMFD_TEST_RETREAT lets its stream retreat. */
+void shim_test_retreat_slow(struct shmfd_stream *s);
+extern uint32_t shim_test_retreat_every;
+static inline void shim_test_retreat(struct shmfd_stream *s)
+{
+	if (unlikely(shim_test_retreat_every))
+		shim_test_retreat_slow(s);
+}
+
+/* Streams that an exec would hand on go back to the kernel. */
+void shim_before_exec(void);
+
+/* A socket that is not connected yet is added to an epoll set (nginx does so
+ * with its upstreams): it becomes a stream now, to remember the registration. */
+void shim_socket_registered(int fd);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * getsockopt, setsockopt, ioctl.  Ours: the error that a ring has to report,
+ * time-outs, byte counts, O_NONBLOCK.  Options that the rings do not have make
+ * the stream retreat.
+ */
+#include "shim.h"
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD	76
+#endif
+
+/* Options under which only the kernel's own path behaves right. */
+static bool needs_kernel(int level, int name)
+{
+	if (level == SOL_SOCKET) {
+		switch (name) {
+		case SO_RCVLOWAT: case SO_OOBINLINE: case SO_PEEK_OFF: case SO_PASSCRED:
+		case SO_PASSSEC: case SO_PASSPIDFD: case SO_ZEROCOPY: case SO_TIMESTAMP:
+		case SO_TIMESTAMPNS: case SO_TIMESTAMPING: case SO_ATTACH_FILTER:
+		case SO_ATTACH_BPF: case SO_DETACH_FILTER: case SO_RXQ_OVFL:
+			return true;
+		default:
+			return false;
+		}
+	}
+	if (level == IPPROTO_TCP) {
+		switch (name) {
+		case TCP_ULP: case TCP_REPAIR: case TCP_FASTOPEN_CONNECT: case TCP_MD5SIG:
+		case TCP_ZEROCOPY_RECEIVE:
+			return true;
+		default:
+			return false;
+		}
+	}
+	return false;
+}
+
+int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	int ret;
+
+	if (!s) {
+		/* not connected yet: streams of it will not be ours */
+		if (shmfd_fd_is(fd, SHMFD_FD_SOCKET) && needs_kernel(level, name))
+			shmfd_fd_set(fd, SHMFD_FD_SOCKET);
+		return real.setsockopt(fd, level, name, val, len);
+	}
+	if (needs_kernel(level, name))
+		shmfd_stream_retreat(s, SHMFD_WHY_OPTION);
+	ret = (int)shim_outcome(real.setsockopt(fd, level, name, val, len));
+	if (!ret && level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
+		shmfd_stream_sync_options(s, fd);
+	return (int)shim_put(s, ret);
+}
+
+int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	int ret, err;
+
+	if (!s)
+		return real.getsockopt(fd, level, name, val, len);
+	ret = (int)shim_outcome(real.getsockopt(fd, level, name, val, len));
+	if (!ret && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int) &&
+	    !*(int *)val) {
+		err = shmfd_take_error(s);
+		if (err)
+			*(int *)val = err;
+	}
+	return (int)shim_put(s, ret);
+}
+
+static int stream_ioctl(struct shmfd_stream *s, int fd, unsigned long req, void *arg)
+{
+	ssize_t n;
+	int ret;
+
+	switch (req) {
+	case FIONREAD:	/* = SIOCINQ */
+		n = shmfd_unread(s, fd);
+		break;
+	case TIOCOUTQ:	/* = SIOCOUTQ */
+	case SIOCOUTQNSD:
+		n = shmfd_unsent(s);
+		break;
+	case FIOASYNC:
+	case FIOSETOWN:
+	case SIOCSPGRP:
+		shmfd_stream_retreat(s, SHMFD_WHY_ASYNC);
+		n = SHMFD_PASS;
+		break;
+	default:
+		n = SHMFD_PASS;
+	}
+	if (n != SHMFD_PASS && !shmfd_is_bad_pointer(arg, sizeof(int))) {
+		*(int *)arg = (int)n;
+		return 0;
+	}
+	ret = (int)shim_outcome(real.ioctl(fd, req, arg));
+	if (!ret && req == FIONBIO)
+		store_relaxed(&shmfd_stream_record(s)->nonblock, *(int *)arg != 0);
+	return ret;
+}
+
+int ioctl(int fd, unsigned long req, ...)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	va_list ap;
+	void *arg;
+
+	va_start(ap, req);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (!s)
+		return real.ioctl(fd, req, arg);
+	return (int)shim_put(s, stream_ioctl(s, fd, req, arg));
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * syscall: the calls of the families we cover, made by number (Node closes its
+ * sockets so), go to the same wrappers.  io_uring_setup is answered ENOSYS: a
+ * ring of the kernel's would move bytes behind our back, and its users fall
+ * back (libuv, src/unix/linux.c).
+ */
+#include "shim.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+
+#define P(n)	((void *)a[n])
+#define I(n)	((int)a[n])
+#define U(n)	((unsigned int)a[n])
+#define Z(n)	((size_t)a[n])
+
+/* The data calls.  *ret_known: it was one of them. */
+static long data_call(long nr, const long *a, bool *ret_known)
+{
+	*ret_known = true;
+	switch (nr) {
+	case SYS_read: return read(I(0), P(1), Z(2));
+	case SYS_write: return write(I(0), P(1), Z(2));
+	case SYS_readv: return readv(I(0), P(1), I(2));
+	case SYS_writev: return writev(I(0), P(1), I(2));
+	case SYS_recvfrom:
+		return recvfrom(I(0), P(1), Z(2), I(3), (struct sockaddr *)P(4), P(5));
+	case SYS_sendto:
+		return sendto(I(0), P(1), Z(2), I(3), (struct sockaddr *)P(4), U(5));
+	case SYS_recvmsg: return recvmsg(I(0), P(1), I(2));
+	case SYS_sendmsg: return sendmsg(I(0), P(1), I(2));
+	case SYS_recvmmsg: return recvmmsg(I(0), P(1), U(2), I(3), P(4));
+	case SYS_sendmmsg: return sendmmsg(I(0), P(1), U(2), I(3));
+	case SYS_preadv2: return preadv2(I(0), P(1), I(2), a[3], I(5));
+	case SYS_pwritev2: return pwritev2(I(0), P(1), I(2), a[3], I(5));
+	case SYS_sendfile: return sendfile(I(0), I(1), P(2), Z(3));
+	case SYS_splice: return splice(I(0), P(1), I(2), P(3), Z(4), U(5));
+	default:
+		*ret_known = false;
+		return 0;
+	}
+}
+
+static long fd_call(long nr, const long *a, bool *ret_known)
+{
+	*ret_known = true;
+	switch (nr) {
+	case SYS_close: return close(I(0));
+	case SYS_close_range: return close_range(U(0), U(1), I(2));
+	case SYS_dup: return dup(I(0));
+#ifdef SYS_dup2
+	case SYS_dup2: return dup2(I(0), I(1));
+#endif
+	case SYS_dup3: return dup3(I(0), I(1), I(2));
+	case SYS_fcntl: return fcntl(I(0), I(1), a[2]);
+	case SYS_ioctl: return ioctl(I(0), (unsigned long)a[1], P(2));
+	case SYS_socket: return socket(I(0), I(1), I(2));
+	case SYS_connect: return connect(I(0), (struct sockaddr *)P(1), U(2));
+	case SYS_accept: return accept(I(0), (struct sockaddr *)P(1), P(2));
+	case SYS_accept4: return accept4(I(0), (struct sockaddr *)P(1), P(2), I(3));
+	case SYS_shutdown: return shutdown(I(0), I(1));
+	case SYS_getsockopt: return getsockopt(I(0), I(1), I(2), P(3), P(4));
+	case SYS_setsockopt: return setsockopt(I(0), I(1), I(2), P(3), U(4));
+#ifdef SYS_epoll_create
+	case SYS_epoll_create: return epoll_create(I(0));
+#endif
+	case SYS_epoll_create1: return epoll_create1(I(0));
+	case SYS_epoll_ctl: return epoll_ctl(I(0), I(1), I(2), P(3));
+	case SYS_execve:
+	case SYS_execveat:
+		shim_before_exec();
+		*ret_known = false;
+		return 0;
+	case SYS_io_uring_setup:
+		errno = ENOSYS;
+		return -1;
+	default:
+		*ret_known = false;
+		return 0;
+	}
+}
+
+/* The calls that wait.  A kernel sigset has 8 bytes, the start of glibc's. */
+static long ready_call(long nr, const long *a, bool *ret_known)
+{
+	sigset_t mask, *m = NULL;
+
+	*ret_known = true;
+	switch (nr) {
+#ifdef SYS_poll
+	case SYS_poll: return poll(P(0), (nfds_t)a[1], I(2));
+#endif
+#ifdef SYS_select
+	case SYS_select: return select(I(0), P(1), P(2), P(3), P(4));
+#endif
+#ifdef SYS_epoll_wait
+	case SYS_epoll_wait: return epoll_wait(I(0), P(1), I(2), I(3));
+#endif
+	case SYS_epoll_pwait:
+		if (P(4)) {
+			sigemptyset(&mask);
+			__builtin_memcpy(&mask, P(4), 8);
+			m = &mask;
+		}
+		return epoll_pwait(I(0), P(1), I(2), I(3), m);
+	case SYS_ppoll:
+		if (P(3)) {
+			sigemptyset(&mask);
+			__builtin_memcpy(&mask, P(3), 8);
+			m = &mask;
+		}
+		return ppoll(P(0), (nfds_t)a[1], P(2), m);
+	default:
+		*ret_known = false;
+		return 0;
+	}
+}
+
+long syscall(long nr, ...)
+{
+	long a[6], ret;
+	bool known;
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (load_acquire(&shim_active)) {
+		ret = data_call(nr, a, &known);
+		if (!known)
+			ret = fd_call(nr, a, &known);
+		if (!known)
+			ret = ready_call(nr, a, &known);
+		if (known)
+			return ret;
+	}
+	return real.syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}

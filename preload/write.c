@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * write, writev, send, sendto, sendmsg, sendmmsg, pwritev2 with offset -1, and
+ * their twins __write, __send, pwritev64v2.  Ours: streams; and descriptors of
+ * streams that sendmsg would pass to another process.
+ */
+#include "shim.h"
+
+#include <limits.h>
+#include <string.h>
+
+static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, int flags)
+{
+	int saved = errno;
+	ssize_t ret;
+
+	shim_test_retreat(s);
+	ret = shmfd_send(s, fd, m, flags);
+	errno = saved;	/* a success does not touch it */
+	return ret;
+}
+
+/* The result of a real send: libc raised SIGPIPE itself. */
+static ssize_t sent(struct shmfd_stream *s, int fd, ssize_t n)
+{
+	int saved = errno;
+
+	n = shim_outcome(n);
+	shmfd_send_end(s, fd, n);
+	errno = saved;
+	return shim_put(s, n);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t ret;
+
+	if (!s)
+		return real.write(fd, buf, len);
+	ret = transmit(s, fd, &m, 0);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.write(fd, buf, len));
+	return shim_put_send(s, ret, 0);
+}
+
+ssize_t __write(int fd, const void *buf, size_t len) __attribute__((alias("write")));
+
+/* A vector without bytes writes nothing, whatever the socket's state
+ * (linux/fs/read_write.c). */
+static bool is_empty(const struct msghdr *m)
+{
+	if (m->msg_iovlen > IOV_MAX || shmfd_check_msg(m))
+		return false;
+	for (size_t i = 0; i < m->msg_iovlen; i++) {
+		if (m->msg_iov[i].iov_len)
+			return false;
+	}
+	return true;
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int nr)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
+	ssize_t ret;
+
+	if (!s)
+		return real.writev(fd, iov, nr);
+	ret = nr < 0 ? -EINVAL : is_empty(&m) ? 0 : transmit(s, fd, &m, 0);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.writev(fd, iov, nr));
+	return shim_put_send(s, ret, 0);
+}
+
+ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG sa,
+	       socklen_t sa_len)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1,
+		.msg_name = (void *)(uintptr_t)sa.__sockaddr__, .msg_namelen = sa_len,
+	};
+	ssize_t ret;
+
+	if (!s)
+		return real.sendto(fd, buf, len, flags, sa, sa_len);
+	ret = transmit(s, fd, &m, flags);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.sendto(fd, buf, len, flags, sa, sa_len));
+	return shim_put_send(s, ret, flags);
+}
+
+ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t ret;
+
+	if (!s)
+		return real.send(fd, buf, len, flags);
+	ret = transmit(s, fd, &m, flags);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.send(fd, buf, len, flags));
+	return shim_put_send(s, ret, flags);
+}
+
+ssize_t __send(int fd, const void *buf, size_t len, int flags) __attribute__((alias("send")));
+
+/* Streams among the descriptors of @msg go back to the kernel first. */
+static void before_passing(const struct msghdr *msg)
+{
+	struct msghdr m = *msg;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i + sizeof(int) <= bytes; i += sizeof(int)) {
+			struct shmfd_stream *s;
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
+			s = shim_get(fd);
+			if (!s)
+				continue;
+			shmfd_stream_retreat(s, SHMFD_WHY_PASSED);
+			shmfd_stream_put(s);
+		}
+	}
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	ssize_t ret;
+
+	if (unlikely(shmfd_is_bad_pointer(msg, sizeof(*msg)))) {
+		ssize_t n = real.sendmsg(fd, msg, flags);
+
+		return s ? shim_put(s, shim_outcome(n)) : n;
+	}
+	if (unlikely(msg->msg_control && msg->msg_controllen))
+		before_passing(msg);
+	if (!s)
+		return real.sendmsg(fd, msg, flags);
+	ret = transmit(s, fd, msg, flags);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.sendmsg(fd, msg, flags));
+	return shim_put_send(s, ret, flags);
+}
+
+static size_t message_bytes(const struct msghdr *m)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < m->msg_iovlen; i++)
+		sum += m->msg_iov[i].iov_len;
+	return sum;
+}
+
+int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
+{
+	unsigned int i;
+
+	if (!shim_get_is(fd) || shmfd_is_bad_pointer(v, nr * sizeof(*v))) {
+		for (i = 0; !shmfd_is_bad_pointer(v, nr * sizeof(*v)) && i < nr; i++) {
+			if (v[i].msg_hdr.msg_control && v[i].msg_hdr.msg_controllen)
+				before_passing(&v[i].msg_hdr);
+		}
+		return real.sendmmsg(fd, v, nr, flags);
+	}
+	for (i = 0; i < nr; i++) {
+		ssize_t n = sendmsg(fd, &v[i].msg_hdr, flags);
+
+		if (n < 0)
+			break;
+		v[i].msg_len = (unsigned int)n;
+		if ((size_t)n < message_bytes(&v[i].msg_hdr)) {
+			i++;
+			break;	/* later messages would overtake the rest */
+		}
+	}
+	return i || !nr ? (int)i : -1;
+}
+
+static ssize_t pwritev2_stream(int fd, const struct iovec *iov, int nr, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
+	ssize_t ret;
+
+	if (!s)
+		return real.pwritev2(fd, iov, nr, -1, flags);
+	ret = flags & ~(RWF_NOWAIT | RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP :
+		nr < 0 ? -EINVAL : is_empty(&m) ? 0 :
+		transmit(s, fd, &m, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0);
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, real.pwritev2(fd, iov, nr, -1, flags));
+	return shim_put_send(s, ret, 0);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *iov, int nr, off_t off, int flags)
+{
+	if (off != -1 || !shim_get_is(fd))
+		return real.pwritev2(fd, iov, nr, off, flags);
+	return pwritev2_stream(fd, iov, nr, flags);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int nr, off64_t off, int flags)
+{
+	if (off != -1 || !shim_get_is(fd))
+		return real.pwritev64v2(fd, iov, nr, off, flags);
+	return pwritev2_stream(fd, iov, nr, flags);
+}

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * epoll sets with streams on rings.
+ *
+ * The kernel's set stays the truth.  A stream that is paired is held there by
+ * its socket, asked only for the directions that are not on rings, and by its
+ * link; both carry a tag in place of the host's data: a random prefix and the
+ * stream's index.  The host's data is kept in the registration and given back
+ * with every event.  A host that registers a value with our prefix, for
+ * whatever descriptor, gets a set without rings.
+ *
+ *   hot    looked at in memory at every wait
+ *   cold   armed: silent in memory, the peer rings the link
+ *
+ * A stream becomes hot when its bell rings or its registration changes, and
+ * cold when the set goes to sleep, or after IDLE_WAITS waits that had events for
+ * others only.  So a
+ * wait costs what is hot, never what is registered.  Every KERNEL_EVERY waits
+ * that found something in memory ask the kernel too, first, so that neither
+ * side starves.
+ *
+ * Edge: fires when a record was published since the last look, however much is
+ * unread before it; OUT when a send had found the ring full and there is room
+ * again; after ADD and MOD once with the present state (epoll(7)).
+ *
+ * What is not done here exactly, and so makes streams retreat: a stream that is
+ * registered twice, several threads asleep in one set, a set that is itself
+ * polled or nested, a set shared over fork.
+ *
+ * U: used: a place is taken by CAS, and free again when its streams have
+ * forgotten the set.
+ *
+ * Concurrency: the set's lock covers its list and the registrations in it.  It
+ * may be taken while no stream lock is held, never the other way round.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+
+#include "epoll_set.h"
+#include "sys.h"
+
+#define SETS		1024u
+
+
+static struct shmfd_set sets[SETS];
+uint32_t shmfd_set_prefix;
+/* For shmfd_lock: sets are private to the process. */
+static struct shmfd_record private_lock = { .holders = 1 };
+
+void shmfd_ready_init(uint32_t random)
+{
+	/* not 0 and not all ones: what small integers and -1 would have */
+	shmfd_set_prefix = (random | 0x00010000u) & ~0x80000000u;
+}
+
+/* A signal handler that interrupted our own work on the set goes on inside. */
+void shmfd_set_lock(struct shmfd_set *e)
+{
+	if (shmfd_lock(&private_lock, &e->lock))
+		e->nested++;
+}
+
+void shmfd_set_unlock(struct shmfd_set *e)
+{
+	if (e->nested)
+		e->nested--;
+	else
+		shmfd_unlock(&private_lock, &e->lock);
+}
+
+struct shmfd_set *shmfd_set_of(int ep)
+{
+	uint32_t word = shmfd_fd_lookup(ep);
+
+	return (word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_EPOLL ?
+		&sets[word & SHMFD_FD_INDEX_MASK] : NULL;
+}
+
+static struct shmfd_set *set_make(int ep)
+{
+	struct shmfd_set *e = shmfd_set_of(ep);
+
+	if (e || shmfd_fd_lookup(ep) != (uint32_t)SHMFD_FD_NONE)
+		return e;
+	for (uint32_t i = 0; i < SETS; i++) {
+		uint32_t none = 0;
+
+		if (!cas_acquire(&sets[i].used, &none, 1)) /* [epoll.U] */
+			continue;
+		sets[i].fd = ep;
+		sets[i].hot = sets[i].tail = 0;
+		sets[i].waits = sets[i].served = 0;
+		sets[i].nested = 0;
+		store_relaxed(&sets[i].tagged, 0);
+		store_relaxed(&sets[i].ever_tagged, 0);
+		store_relaxed(&sets[i].sleepers, 0);
+		store_relaxed(&sets[i].plain, 0);
+		store_relaxed(&sets[i].inherited, 0);
+		shmfd_fd_set(ep, SHMFD_FD_EPOLL | i);
+		return &sets[i];
+	}
+	return NULL;
+}
+
+struct shmfd_stream *shmfd_set_at(uint32_t link)
+{
+	return &shmfd_streams[link - 1];
+}
+
+/* ---- the hot list, under the set's lock ---------------------------------------- */
+
+void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	uint32_t me = shmfd_stream_index(s) + 1;
+
+	s->reg.served = e->served;
+	if (s->reg.hot || s->reg.parked)
+		return;
+	s->reg.hot = true;
+	s->reg.next = 0;
+	s->reg.prev = e->tail;
+	if (e->tail)
+		shmfd_set_at(e->tail)->reg.next = me;
+	else
+		e->hot = me;
+	e->tail = me;
+}
+
+void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	if (!s->reg.hot)
+		return;
+	if (s->reg.prev)
+		shmfd_set_at(s->reg.prev)->reg.next = s->reg.next;
+	else
+		e->hot = s->reg.next;
+	if (s->reg.next)
+		shmfd_set_at(s->reg.next)->reg.prev = s->reg.prev;
+	else
+		e->tail = s->reg.prev;
+	s->reg.hot = false;
+}
+
+/* Makes what follows @last the start of the list. */
+void shmfd_set_rotate(struct shmfd_set *e, uint32_t last)
+{
+	uint32_t first = shmfd_set_at(last)->reg.next;
+
+	if (!first || last == e->tail)
+		return;
+	shmfd_set_at(e->tail)->reg.next = e->hot;
+	shmfd_set_at(e->hot)->reg.prev = e->tail;
+	shmfd_set_at(last)->reg.next = 0;
+	shmfd_set_at(first)->reg.prev = 0;
+	e->hot = first;
+	e->tail = last;
+}
+
+/* ---- the kernel's set -------------------------------------------------------------- */
+
+uint64_t shmfd_set_tag(const struct shmfd_stream *s, bool link)
+{
+	return (uint64_t)shmfd_set_prefix << 32 | (link ? SHMFD_SET_TAG_LINK : 0) |
+		shmfd_stream_index(s);
+}
+
+/* What the kernel watches on the socket of a tagged stream. */
+uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t rx = load_relaxed(&rec->rx_mode), tx = load_relaxed(&rec->tx_mode);
+	uint32_t want = 0;
+
+	if (s->reg.disarmed || s->reg.parked)
+		return 0;
+	if (rx != SHMFD_MODE_RING)
+		want |= s->reg.events & SHMFD_SET_IN;
+	if (tx != SHMFD_MODE_RING)
+		want |= s->reg.events & SHMFD_SET_OUT;
+	if (tx == SHMFD_MODE_RESEND)	/* to go on with it, not for the host */
+		want |= EPOLLOUT;
+	return want ? want | (s->reg.events & EPOLLET) : 0;
+}
+
+int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t events,
+			 uint64_t data)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = data };
+
+	s->reg.watched = events;
+	return shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_MOD, s->reg.fd, &ev);
+}
+
+/* Brings what the kernel watches up to the modes of the directions. */
+static int watch(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	uint32_t want = shmfd_set_kernel_events(s);
+
+	if (want == s->reg.watched)
+		return 0;
+	return shmfd_set_kernel_mod(e, s, want, shmfd_set_tag(s, false));
+}
+
+/* Puts a paired stream under our tag.  False: the kernel refused. */
+static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	struct epoll_event link = { .events = EPOLLIN, .data.u64 = shmfd_set_tag(s, true) };
+
+	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->wait.link, &link))
+		return false;
+	/* among threads a registration counts as a sleeper on the link: see
+	 * shmfd_ready_may_sleep, and `others` of shmfd_wait_sleep */
+	s->reg.counted = !__libc_single_threaded;
+	if (s->reg.counted)
+		fetch_add_seq_cst(&s->pollers, 1);
+	s->reg.tagged = true;
+	s->reg.fresh = true;
+	s->reg.unlinked = false;
+	store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
+	store_relaxed(&e->ever_tagged, 1);
+	fetch_add_acq_rel(&e->tagged, 1);
+	if (shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s), shmfd_set_tag(s, false)))
+		return false;
+	shmfd_set_heat(e, s);
+	return !s->reg.counted || !load_seq_cst(&s->wait.blocked);
+}
+
+/* Gives the registration back to the kernel, as the host made it. */
+static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
+{
+	struct epoll_event none = { 0 };
+
+	shmfd_set_cool(e, s);
+	if (!s->reg.tagged)
+		return;
+	s->reg.tagged = false;
+	if (s->reg.counted)
+		fetch_sub_acq_rel(&s->pollers, 1);
+	s->reg.counted = false;
+	fetch_sub_acq_rel(&e->tagged, 1);
+	shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
+	if (s->reg.parked) {	/* the host has deleted it long ago */
+		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->reg.fd, &none);
+		s->reg.parked = false;
+		s->reg.set = 0;
+		return;
+	}
+	/* once among the processes that share the set over fork */
+	if (!closing && !xchg_seq_cst(&shmfd_stream_record(s)->reg_restored, 1))
+		shmfd_set_kernel_mod(e, s, s->reg.disarmed ? 0 : s->reg.events, s->reg.data);
+}
+
+/* Makes a thread asleep in the set look: the socket is writable at once. */
+static void kick(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	if (s->reg.tagged && load_acquire(&e->sleepers))
+		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
+}
+
+/* ---- stream events ------------------------------------------------------------------- */
+
+struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s)
+{
+	return s->reg.set ? &sets[s->reg.set - 1] : NULL;
+}
+
+bool shmfd_ready_paired(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+	int saved = errno;
+	bool ok;
+
+	if (!e)
+		return !s->reg.many;
+	/* one thread asleep in a receive, others that may sleep in the set: two
+	 * kinds of sleepers, before it begins */
+	if (!__libc_single_threaded && load_acquire(&shmfd_stream_record(s)->rx_inflight))
+		return false;
+	shmfd_set_lock(e);
+	ok = !load_relaxed(&e->plain) && !s->reg.many && tag(e, s);
+	if (ok)
+		kick(e, s);
+	shmfd_set_unlock(e);
+	errno = saved;
+	return ok;
+}
+
+/*
+ * The stream has left.  While ring bytes are unread the registration stays
+ * tagged and hot: only memory knows of them.  Under the set's lock.
+ */
+static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	struct epoll_event none = { 0 };
+
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
+	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
+	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof)) {
+		untag(e, s, false);
+		return;
+	}
+	if (!s->reg.unlinked) {	/* an ended link would be reported for ever */
+		s->reg.unlinked = true;
+		s->reg.fresh = true;
+		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
+	}
+	shmfd_set_heat(e, s);
+	watch(e, s);
+}
+
+/* A direction may have changed its mode.  Under the set's lock. */
+void shmfd_set_changed(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	if (!s->reg.tagged)
+		return;
+	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT)
+		settle_left(e, s);
+	else
+		watch(e, s);
+}
+
+void shmfd_ready_changed(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+	int saved = errno;
+
+	if (!e)
+		return;
+	shmfd_set_lock(e);
+	shmfd_set_changed(e, s);
+	if (s->reg.tagged) {
+		shmfd_set_heat(e, s);
+		kick(e, s);
+	}
+	shmfd_set_unlock(e);
+	errno = saved;
+}
+
+/* Ends a parked registration of another set or number. */
+static void end_parked(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+
+	if (!e || !s->reg.parked)
+		return;
+	shmfd_set_lock(e);
+	untag(e, s, true);
+	shmfd_set_unlock(e);
+}
+
+void shmfd_ready_number_closed(struct shmfd_stream *s, int fd)
+{
+	if (s->reg.fd == fd)
+		end_parked(s);
+}
+
+void shmfd_ready_rang(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+
+	if (!e)
+		return;
+	shmfd_set_lock(e);
+	if (s->reg.tagged)
+		shmfd_set_heat(e, s);
+	shmfd_set_unlock(e);
+}
+
+void shmfd_ready_poke(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+	int saved = errno;
+
+	if (!e)
+		return;
+	shmfd_set_lock(e);
+	if (s->reg.tagged) {
+		s->reg.fresh = true;
+		shmfd_set_heat(e, s);
+		kick(e, s);
+	}
+	shmfd_set_unlock(e);
+	errno = saved;
+}
+
+void shmfd_ready_forget(struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+	int saved = errno;
+
+	if (!e)
+		return;
+	shmfd_set_lock(e);
+	untag(e, s, true);
+	s->reg.set = 0;
+	shmfd_set_unlock(e);
+	errno = saved;
+}
+
+bool shmfd_ready_may_sleep(const struct shmfd_stream *s)
+{
+	return s->reg.tagged && !__libc_single_threaded;
+}
+
+/* No rings in this set from now on. */
+void shmfd_set_make_plain(struct shmfd_set *e)
+{
+	if (xchg_seq_cst(&e->plain, 1))
+		return;
+	for (uint32_t i = 0; load_relaxed(&e->tagged) && i < SHMFD_TABLE_RECORDS; i++) {
+		struct shmfd_stream *s = &shmfd_streams[i];
+
+		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e && s->reg.tagged)
+			shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+	}
+}
+
+/* The first use of an inherited set in this process. */
+void shmfd_set_disown(struct shmfd_set *e)
+{
+	shmfd_stream_notice_fork();
+	if (unlikely(load_relaxed(&e->inherited))) {
+		store_relaxed(&e->inherited, 0);
+		shmfd_set_make_plain(e);
+	}
+}
+
+void shmfd_epoll_created(int ep)
+{
+	set_make(ep);
+}
+
+void shmfd_epoll_expose(int ep)
+{
+	struct shmfd_set *e = set_make(ep);
+
+	if (e)
+		shmfd_set_make_plain(e);
+}
+
+void shmfd_epoll_close(int ep)
+{
+	struct shmfd_set *e = shmfd_set_of(ep);
+
+	if (!e)
+		return;
+	shmfd_fd_set(ep, SHMFD_FD_NONE);
+	for (uint32_t i = 0; shmfd_table && i < load_relaxed(&shmfd_table->high); i++) {
+		struct shmfd_stream *s = &shmfd_streams[i];
+
+		if (!load_relaxed(&s->numbers) || shmfd_set_of_stream(s) != e)
+			continue;
+		shmfd_set_lock(e);
+		shmfd_set_cool(e, s);
+		s->reg.tagged = false;
+		s->reg.set = 0;
+		shmfd_set_unlock(e);
+	}
+	store_release(&e->used, 0); /* [epoll.U] */
+}
+
+/* A set is one open file.  The parent goes on with it; a child that uses it
+ * makes it plain first. */
+void shmfd_ready_fork_child(void)
+{
+	for (uint32_t i = 0; i < SETS; i++) {
+		if (!load_relaxed(&sets[i].used))
+			continue;
+		store_relaxed(&sets[i].lock, 0);
+		sets[i].nested = 0;
+		store_relaxed(&sets[i].sleepers, 0);
+		store_relaxed(&sets[i].inherited, 1);
+	}
+}
+
+/* ---- epoll_ctl -------------------------------------------------------------------------- */
+
+/* The registration that was left in the kernel's set is used again. */
+static int ctl_unpark(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_event *ev)
+{
+	s->reg.parked = false;
+	s->reg.disarmed = false;
+	s->reg.fresh = true;
+	s->reg.events = ev->events;
+	s->reg.data = ev->data.u64;
+	watch(e, s);
+	shmfd_set_heat(e, s);
+	kick(e, s);
+	return 0;
+}
+
+static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct epoll_event *ev)
+{
+	end_parked(s);
+	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, ev))
+		return -errno;
+	if (s->reg.set || load_relaxed(&e->plain)) {
+		s->reg.many = s->reg.set != 0;
+		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+		if (s->reg.set)
+			return 0;
+	}
+	shmfd_set_lock(e);
+	s->reg = (struct shmfd_reg){
+		.set = (uint32_t)(e - sets) + 1,
+		.fd = fd,
+		.events = ev->events,
+		.data = ev->data.u64,
+	};
+	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
+		if (tag(e, s)) {
+			kick(e, s);
+			shmfd_set_unlock(e);
+			return 0;
+		}
+		shmfd_set_unlock(e);
+		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+		return 0;
+	}
+	shmfd_set_unlock(e);
+	return 0;
+}
+
+static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_event *ev)
+{
+	int ret = 0;
+
+	shmfd_set_lock(e);
+	if (!s->reg.tagged) {
+		ret = shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_MOD, s->reg.fd, ev) ? -errno : 0;
+		if (!ret) {
+			s->reg.events = ev->events;
+			s->reg.data = ev->data.u64;
+		}
+		shmfd_set_unlock(e);
+		return ret;
+	}
+	s->reg.events = ev->events;
+	s->reg.data = ev->data.u64;
+	s->reg.disarmed = false;
+	s->reg.fresh = true;
+	if (watch(e, s))
+		ret = -errno;
+	shmfd_set_heat(e, s);
+	kick(e, s);
+	shmfd_set_unlock(e);
+	return ret;
+}
+
+static int ctl_del(struct shmfd_set *e, struct shmfd_stream *s, int fd)
+{
+	struct epoll_event none = { 0 };
+
+	shmfd_set_lock(e);
+	if (s->reg.tagged && !s->reg.unlinked && !shmfd_set_kernel_events(s)) {
+		/* both directions are on rings, the kernel watches nothing: it
+		 * stays there, silent, for the next ADD (redis-benchmark does a
+		 * DEL and an ADD for every request) */
+		s->reg.parked = true;
+		shmfd_set_cool(e, s);
+		watch(e, s);
+		shmfd_set_unlock(e);
+		return 0;
+	}
+	shmfd_set_unlock(e);
+	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, fd, &none))
+		return -errno;
+	shmfd_set_lock(e);
+	untag(e, s, true);
+	s->reg.set = 0;
+	shmfd_set_unlock(e);
+	return 0;
+}
+
+static int ctl_stream(struct shmfd_set *e, struct shmfd_stream *s, int op, int fd,
+		      struct epoll_event *ev)
+{
+	bool known = shmfd_set_of_stream(s) == e && s->reg.fd == fd;
+
+	if (known && s->reg.parked) {
+		int ret = -ENOENT;
+
+		shmfd_set_lock(e);
+		known = s->reg.parked;
+		if (known && op == EPOLL_CTL_ADD && !(ev->events & EPOLLEXCLUSIVE))
+			ret = ctl_unpark(e, s, ev);
+		shmfd_set_unlock(e);
+		if (known && (op != EPOLL_CTL_ADD || !ret))
+			return ret;
+		known = false;
+	}
+	if (op == EPOLL_CTL_ADD && !known && ev)
+		return ctl_add(e, s, fd, ev);
+	if (op == EPOLL_CTL_MOD && known && ev && !s->reg.many &&
+	    !((ev->events | s->reg.events) & EPOLLEXCLUSIVE))
+		return ctl_mod(e, s, ev);
+	if (op == EPOLL_CTL_DEL && known && !s->reg.many)
+		return ctl_del(e, s, fd);
+	/* EEXIST, ENOENT, EFAULT, several registrations: the kernel's answer */
+	return SHMFD_PASS;
+}
+
+int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
+{
+	struct shmfd_stream *s;
+	struct shmfd_set *e = shmfd_set_of(ep);
+	int ret;
+
+	if (op != EPOLL_CTL_DEL && shmfd_is_bad_pointer(ev, sizeof(*ev)))
+		return SHMFD_PASS;
+	if (op != EPOLL_CTL_DEL && ev->data.u64 >> 32 == shmfd_set_prefix && e)
+		shmfd_set_make_plain(e);
+	if (shmfd_fd_is(fd, SHMFD_FD_EPOLL) && op == EPOLL_CTL_ADD)
+		shmfd_epoll_expose(fd);
+	if (e)
+		shmfd_set_disown(e);
+	s = shmfd_stream_get(fd);
+	if (!s)
+		return SHMFD_PASS;
+	if (!e)
+		e = set_make(ep);
+	if (e)
+		ret = ctl_stream(e, s, op, fd, ev);
+	else
+		ret = SHMFD_PASS;
+	if (ret == SHMFD_PASS && op == EPOLL_CTL_ADD && !e)
+		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+	shmfd_stream_put(s);
+	return ret;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHMFD_EPOLL_SET_H
+#define SHMFD_EPOLL_SET_H
+
+/*
+ * What epoll.c (sets, registrations) and epoll_wait.c (events) share.  The
+ * protocol is at the head of epoll.c.  All but lock, of and disown are called
+ * under the set's lock.
+ */
+#include "ready.h"
+
+#define SHMFD_SET_TAG_LINK	0x80000000u
+#define SHMFD_SET_IN	(EPOLLIN | EPOLLRDNORM | EPOLLPRI | EPOLLRDBAND | EPOLLRDHUP)
+#define SHMFD_SET_OUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
+
+struct shmfd_set {
+	_Atomic uint32_t used;
+	_Atomic uint32_t lock;
+	_Atomic uint32_t tagged;	/* streams of it under our tag */
+	_Atomic uint32_t ever_tagged;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t plain;		/* no rings in this set any more */
+	_Atomic uint32_t inherited;	/* by a fork, and not used here since */
+	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
+	uint32_t waits;			/* that found something in memory */
+	uint32_t served;		/* waits that had events */
+	uint32_t nested;		/* handlers inside, under lock */
+	int fd;
+	struct shmfd_spin spin;
+};
+
+/* The upper half of our tags. */
+extern uint32_t shmfd_set_prefix;
+
+struct shmfd_set *shmfd_set_of(int ep);
+struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s);
+/* The stream of a hot list link. */
+struct shmfd_stream *shmfd_set_at(uint32_t link);
+/* A signal handler that interrupted our own work on the set goes on inside. */
+void shmfd_set_lock(struct shmfd_set *e);
+void shmfd_set_unlock(struct shmfd_set *e);
+void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s);
+void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s);
+/* Makes what follows @last the start of the hot list. */
+void shmfd_set_rotate(struct shmfd_set *e, uint32_t last);
+/* What the kernel has to watch on the socket of a tagged stream. */
+uint32_t shmfd_set_kernel_events(struct shmfd_stream *s);
+/* Tells the kernel so, with our tag or the host's @data.  0, or -1 and errno. */
+int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t events,
+			 uint64_t data);
+uint64_t shmfd_set_tag(const struct shmfd_stream *s, bool link);
+/* A direction may have changed its mode. */
+void shmfd_set_changed(struct shmfd_set *e, struct shmfd_stream *s);
+/* No rings in this set from now on; not under its lock. */
+void shmfd_set_make_plain(struct shmfd_set *e);
+/* The first use of a set inherited by fork: makes it plain. */
+void shmfd_set_disown(struct shmfd_set *e);
+
+#endif

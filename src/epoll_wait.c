@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * epoll_wait: memory for what is hot, the kernel for the rest.  See epoll.c for
+ * the protocol, epoll(7) for what is imitated.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+
+#include "epoll_set.h"
+#include "sys.h"
+
+#define IDLE_WAITS	256
+#define KERNEL_EVERY	4
+#define SPIN_LOOKS	4
+#define KERNEL_LOOK_NS	8000
+#define SPIN_HOLE_NS	100000
+#define KERNEL_BATCH	64
+#define HANG_UP_MS	10
+
+/*
+ * What a tagged stream has to report now; @kbits came from the kernel.
+ * Under the set's lock.
+ */
+static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t unused, bits, want = s->reg.events | EPOLLERR | EPOLLHUP;
+	bool edge = s->reg.fresh || (kbits & want);
+
+	if (s->reg.disarmed || s->reg.parked)
+		return 0;
+	if (unlikely(shmfd_send_is_pending(s)) &&
+	    !shmfd_send_continue(s, load_relaxed(&s->fd)))
+		kbits &= ~(uint32_t)SHMFD_SET_OUT;
+	/* reading may have finished a ring since */
+	if (unlikely(load_acquire(&rec->phase) == SHMFD_LEFT) || /* [stream.P] */
+	    shmfd_set_kernel_events(s) != s->reg.watched) {
+		shmfd_recv_settle(s);
+		shmfd_set_changed(shmfd_set_of_stream(s), s);
+		if (!s->reg.tagged)	/* the kernel reports all of it by itself */
+			return 0;
+	}
+	/* arrivals before bits: a record between the two looks is reported now,
+	 * not counted as seen and forgotten */
+	if ((s->reg.events & EPOLLET) && load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
+	    !shmfd_lock(rec, &rec->rx_lock)) {
+		edge |= shmfd_ring_arrived(&s->rx, rec) && (s->reg.events & SHMFD_SET_IN);
+		shmfd_unlock(rec, &rec->rx_lock);
+	}
+	bits = (shmfd_ready_bits(s, s->reg.events, &unused) | kbits) & want & ~EPOLLET;
+	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->tx_nospace);
+	if (!bits || ((s->reg.events & EPOLLET) && !edge))
+		return 0;
+	if (bits & SHMFD_SET_OUT)
+		store_relaxed(&s->tx_nospace, 0);
+	s->reg.fresh = false;
+	s->reg.served = shmfd_set_of_stream(s)->served;
+	if (s->reg.events & EPOLLONESHOT)
+		s->reg.disarmed = true;
+	return bits;
+}
+
+/* A disarmed one-shot must be silent in the kernel too. */
+static void silence(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	if (s->reg.disarmed && s->reg.tagged && s->reg.watched)
+		shmfd_set_kernel_mod(e, s, 0, shmfd_set_tag(s, false));
+}
+
+/* Hang-up and errors, which the kernel always tells, of a registration that is
+ * to be silent: a one-shot of the kernel's own shuts it up. */
+static void hush(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	shmfd_set_kernel_mod(e, s, EPOLLONESHOT, shmfd_set_tag(s, false));
+}
+
+static void emit(struct epoll_event *ev, const struct shmfd_stream *s, uint32_t bits)
+{
+	ev->events = bits;
+	ev->data.u64 = s->reg.data;
+}
+
+/* Collects from memory.  What was reported goes to the end of the list, so
+ * that a small @max starves nobody. */
+static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
+{
+	uint32_t next, last = e->tail;
+	int n = 0;
+
+	for (uint32_t i = e->hot; i && n < max; i = next) {
+		struct shmfd_stream *s = shmfd_set_at(i);
+		uint32_t bits = report(s, 0);
+
+		next = i == last ? 0 : s->reg.next;
+		if (bits) {
+			emit(&ev[n++], s, bits);
+			silence(e, s);
+			if (n == max) {
+				/* only then does the order matter */
+				shmfd_set_rotate(e, i);
+				break;
+			}
+		} else if (e->served - s->reg.served > IDLE_WAITS) {
+			shmfd_ready_arm(s, s->reg.events);
+			bits = report(s, 0);
+			if (bits)
+				emit(&ev[n++], s, bits);
+			else
+				shmfd_set_cool(e, s);
+		}
+	}
+	e->served += n > 0;
+	return n;
+}
+
+/*
+ * The kernel says that the connection is over.  The link's end follows within
+ * microseconds when the peer closes or dies; when it does not (a reset from
+ * elsewhere), this end leaves.
+ */
+static void hung_up(struct shmfd_stream *s)
+{
+	struct pollfd p = { .fd = s->wait.link, .events = POLLRDHUP };
+	int saved = errno;
+
+	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
+		if (shmfd_sys.poll(&p, 1, HANG_UP_MS) > 0)
+			shmfd_stream_peer_left(s);
+		else
+			shmfd_stream_retreat(s, SHMFD_WHY_PEER_GONE);
+	}
+	errno = saved;
+}
+
+/* One event of the kernel's set for a stream of ours.  Host bits, or 0. */
+static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool link,
+			     uint32_t events)
+{
+	uint32_t bits = 0;
+
+	if (link) {
+		if (shmfd_wait_drain(&s->wait) < 0)
+			shmfd_stream_peer_left(s);
+		else
+			counter_add(&shmfd_stream_record(s)->bells_rx, 1);
+	} else if (events & (EPOLLHUP | EPOLLERR)) {
+		hung_up(s);
+	}
+	shmfd_set_lock(e);
+	if (s->reg.tagged) {
+		uint32_t kbits = link ? 0 : events &
+			(shmfd_set_kernel_events(s) | EPOLLHUP | EPOLLERR) & ~EPOLLET;
+
+		if (!s->reg.parked)
+			shmfd_set_heat(e, s);
+		bits = report(s, kbits);
+		if (!link && (s->reg.disarmed || s->reg.parked))
+			hush(e, s);
+		else if (bits)
+			silence(e, s);
+		else if (!link && s->reg.tagged) /* a kick, or spurious: what we really want */
+			shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s),
+					     shmfd_set_tag(s, false));
+	}
+	shmfd_set_unlock(e);
+	return bits;
+}
+
+/*
+ * Translates what the kernel delivered in @in[0..n) to @out, which may be the
+ * same array.  Returns the events that are the host's.
+ */
+static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
+		     struct epoll_event *out)
+{
+	uint32_t from[KERNEL_BATCH];
+	int j, k = 0;
+
+	if (n > KERNEL_BATCH)	/* untagged when it was asked for */
+		n = KERNEL_BATCH;
+	for (int i = 0; i < n; i++) {
+		struct epoll_event ev = in[i];
+		struct shmfd_stream *s;
+		uint32_t low = (uint32_t)ev.data.u64;
+
+		if (ev.data.u64 >> 32 != shmfd_set_prefix || !load_relaxed(&e->ever_tagged)) {
+			from[k] = UINT32_MAX;
+			out[k++] = ev;
+			continue;
+		}
+		if ((low & ~SHMFD_SET_TAG_LINK) >= SHMFD_TABLE_RECORDS)
+			continue;
+		s = &shmfd_streams[low & ~SHMFD_SET_TAG_LINK];
+		if (shmfd_set_of_stream(s) != e)
+			continue;
+		ev.events = tagged_event(e, s, low & SHMFD_SET_TAG_LINK, ev.events);
+		if (!ev.events)
+			continue;
+		/* one event a registration, though it came by link and socket */
+		for (j = 0; j < k && from[j] != low % SHMFD_SET_TAG_LINK; j++)
+			;
+		if (j < k) {
+			out[j].events |= ev.events;
+			continue;
+		}
+		from[k] = low % SHMFD_SET_TAG_LINK;
+		emit(&out[k++], s, ev.events);
+	}
+	return k;
+}
+
+/*
+ * The kernel's epoll_pwait, translated.  Tagged events pass through a buffer of
+ * ours: the host's array is written only where an event is returned.
+ * @ms < 0: for ever.  Returns events, 0, or -errno.
+ */
+static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int ms,
+		      const sigset_t *mask)
+{
+	struct epoll_event buf[KERNEL_BATCH];
+	int n;
+
+	if (!load_relaxed(&e->ever_tagged)) {
+		n = shmfd_sys.epoll_pwait(e->fd, ev, max, ms, mask);
+		if (n < 0)
+			return -errno;
+		if (!load_relaxed(&e->ever_tagged))
+			return n;
+		/* a stream was promoted meanwhile; what does not fit is level,
+		 * or comes again with the next arrival */
+		return translate(e, ev, n, ev);
+	}
+	n = shmfd_sys.epoll_pwait(e->fd, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH, ms, mask);
+	return n < 0 ? -errno : translate(e, buf, n, ev);
+}
+
+/* Memory and, now and then, the kernel.  Returns events. */
+static int look(struct shmfd_set *e, struct epoll_event *ev, int max)
+{
+	int n = 0, more;
+
+	if (!e->hot)
+		return 0;
+	if (e->waits >= KERNEL_EVERY) {
+		e->waits = 0;
+		n = ask_kernel(e, ev, max, 0, NULL);
+		if (n < 0)
+			n = 0;
+		if (n)
+			return n;	/* hot ones are level: next time */
+	}
+	shmfd_set_lock(e);
+	more = collect(e, ev + n, max - n);
+	shmfd_set_unlock(e);
+	if (more)
+		e->waits++;
+	return n + more;
+}
+
+/* True if the peers of the hot streams run on this processor; a few speak for
+ * all.  Tells them where we are. */
+static bool same_cpu(struct shmfd_set *e)
+{
+	bool same = true;
+
+	for (uint32_t i = e->hot, k = 0; i && k < 4; i = shmfd_set_at(i)->reg.next, k++) {
+		if (!shmfd_set_at(i)->seg)
+			continue;
+		shmfd_stream_show_cpu(shmfd_set_at(i));
+		same &= shmfd_stream_same_cpu(shmfd_set_at(i));
+	}
+	return same;
+}
+
+static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t limit_ns)
+{
+	uint32_t budget = e->hot ? shmfd_spin_budget(&e->spin, same_cpu(e)) : 0;
+	int64_t start, last, kernel_at, now;
+	int n;
+
+	if (limit_ns >= 0 && budget > limit_ns)
+		budget = (uint32_t)limit_ns;
+	if (!budget)
+		return 0;
+	start = last = kernel_at = shmfd_now_ns();
+	for (;;) {
+		for (int i = 0; i < SPIN_LOOKS; i++) {
+			shmfd_set_lock(e);
+			n = collect(e, ev, max);
+			shmfd_set_unlock(e);
+			if (n) {
+				shmfd_spin_paid(&e->spin);
+				e->waits++;
+				return n;
+			}
+			cpu_pause();
+		}
+		now = shmfd_now_ns();
+		if (now - last > SPIN_HOLE_NS) {
+			shmfd_spin_preempted(&e->spin);
+			return 0;
+		}
+		last = now;
+		if (now - kernel_at > KERNEL_LOOK_NS) {
+			kernel_at = now;
+			n = ask_kernel(e, ev, max, 0, NULL);
+			if (n)
+				return n > 0 ? n : 0;
+		}
+		if (now - start > budget)
+			return 0;
+	}
+}
+
+/* Arms what is hot.  True: nothing became ready meanwhile, sleep. */
+static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
+{
+	int n = 0;
+	uint32_t next;
+
+	shmfd_set_lock(e);
+	for (uint32_t i = e->hot; i; i = next) {
+		struct shmfd_stream *s = shmfd_set_at(i);
+		uint32_t bits;
+
+		next = s->reg.next;
+		shmfd_ready_arm(s, s->reg.events);
+		if (n >= max)
+			continue;
+		bits = report(s, 0);
+		if (bits) {
+			emit(&ev[n++], s, bits);
+			silence(e, s);
+		} else {
+			shmfd_set_cool(e, s);
+		}
+	}
+	shmfd_set_unlock(e);
+	return n;
+}
+
+/* Sleeps in the kernel's set.  Events or -errno; 0: look again. */
+static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t left_ns,
+		     const sigset_t *mask)
+{
+	int ms, n;
+
+	if (fetch_add_acq_rel(&e->sleepers, 1) && load_relaxed(&e->tagged)) {
+		/* one bell wakes one of several sleepers: leave it to the kernel */
+		fetch_sub_acq_rel(&e->sleepers, 1);
+		shmfd_set_make_plain(e);
+		return 0;
+	}
+	n = arm_all(e, ev, max);
+	if (!n) {
+		ms = left_ns < 0 ? -1 : left_ns > 2000000000000000ll ? 2000000000 :
+			(int)((left_ns + 999999) / 1000000);
+		n = ask_kernel(e, ev, max, ms, mask);
+	}
+	fetch_sub_acq_rel(&e->sleepers, 1);
+	return n;
+}
+
+static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t timeout_ns,
+		    const sigset_t *mask)
+{
+	int64_t deadline, left = timeout_ns, began;
+	int n;
+
+	shmfd_set_disown(e);
+	deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
+	for (;;) {
+		n = look(e, ev, max);
+		if (n)
+			return n;
+		if (!timeout_ns)
+			return ask_kernel(e, ev, max, 0, mask);
+		n = spin(e, ev, max, left);
+		if (n)
+			return n;
+		began = e->hot ? shmfd_now_ns() : 0;
+		n = sleep_set(e, ev, max, left, mask);
+		if (n)
+			return n;
+		if (began)
+			shmfd_spin_slept(&e->spin, shmfd_now_ns() - began);
+		if (!deadline)
+			continue;
+		left = deadline - shmfd_now_ns();
+		if (left <= 0)
+			return 0;
+	}
+}
+
+int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
+		     const sigset_t *mask)
+{
+	struct shmfd_set *e = shmfd_set_of(ep);
+	int n, saved = errno;
+
+	if (!e || max <= 0 || shmfd_is_bad_pointer(ev, sizeof(*ev)) || e->fd != ep)
+		return SHMFD_PASS;
+	n = wait_set(e, ev, max, timeout_ns, mask);
+	errno = saved;	/* a success does not touch it */
+	return n;
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Ready bits of one stream, and poll over many.  epoll is in epoll.c.
+ *
+ * Poll: look at the rings; the kernel is asked for the rest without waiting if
+ * something is ready, else after a spin with links in the place of the streams.
+ * Bits follow tcp_poll and unix_poll (linux/net/ipv4/tcp.c, net/unix/af_unix.c):
+ * end-of-file is IN|RDHUP, both directions shut is HUP, an error is ERR.
+ *
+ * Concurrency: any thread.  Threads that sleep on one stream in poll kick each
+ * other (kick.h).  Where one of them sleeps in a single call or in an epoll set
+ * the stream retreats, and the kernel wakes both.
+ */
+#define _GNU_SOURCE
+#include "ready.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "kick.h"
+#include "sys.h"
+
+#define IN_BITS		(POLLIN | POLLRDNORM | POLLPRI | POLLRDBAND)
+#define OUT_BITS	(POLLOUT | POLLWRNORM | POLLWRBAND)
+#define STACK_ITEMS	32
+#define SPIN_LOOKS	8
+#define KERNEL_LOOK_NS	8000	/* kernel descriptors wait no longer for a spin */
+#define SPIN_HOLE_NS	100000
+
+uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t bits = 0, kernel = 0, mode;
+	bool far_shut;
+	int tag;
+
+	if (!s->seg) {
+		*ret_kernel = events;
+		return 0;
+	}
+	/* the common case needs no lock: data is next */
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
+	    !rec->drain_end &&
+	    shmfd_ring_is_data(&s->rx, rec->rd_pos))
+		tag = (int)SHMFD_TAG_DATA;
+	else
+		tag = shmfd_recv_settle(s);
+	mode = load_relaxed(&rec->rx_mode);
+	far_shut = load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT; /* [stream.X] */
+	if (mode == SHMFD_MODE_RING) {
+		if (tag != (int)SHMFD_TAG_NONE)	/* also rubbish: the read reports it */
+			bits |= POLLIN | POLLRDNORM;
+		if (tag == (int)SHMFD_TAG_EOF || far_shut)
+			bits |= POLLRDHUP;
+		if (load_relaxed(&rec->rd_shut))
+			bits |= POLLIN | POLLRDNORM | POLLRDHUP;
+		if (rec->drain_end)	/* of a stream that left: the socket knows its end */
+			kernel |= events & POLLRDHUP;
+		kernel |= events & (POLLPRI | POLLRDBAND);
+	} else if (load_relaxed(&rec->rx_eof)) {
+		bits |= POLLIN | POLLRDNORM | POLLRDHUP;
+	} else {
+		kernel |= events & (IN_BITS | POLLRDHUP);
+	}
+	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) {
+		if (load_relaxed(&rec->wr_shut) || shmfd_send_has_room(s))
+			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
+		if (load_relaxed(&rec->wr_shut) && far_shut)
+			bits |= POLLHUP;
+		if (!(bits & POLLOUT))
+			store_relaxed(&s->tx_nospace, 1);
+	} else {
+		kernel |= events & OUT_BITS;
+	}
+	if (unlikely(load_relaxed(&rec->pending_err)))
+		bits |= POLLERR | POLLHUP | POLLIN | POLLRDNORM | POLLRDHUP;
+	*ret_kernel = kernel;
+	return bits & (events | POLLERR | POLLHUP);
+}
+
+void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events)
+{
+	if (!s->seg)
+		return;
+	if (events & OUT_BITS)
+		shmfd_sleep_set(&s->tx.dir->room_sleep);
+	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
+}
+
+/* ---- poll ------------------------------------------------------------------ */
+
+/* One call.  The arrays hold one entry per pollfd, then the links. */
+struct many {
+	struct pollfd *host;
+	struct shmfd_stream **stream;	/* NULL: the kernel's alone; pinned */
+	struct pollfd *kernel;		/* 2 * nr */
+	nfds_t nr;
+	nfds_t kernel_nr;		/* host entries that the kernel must answer */
+	bool any_ring;
+	int kick;			/* our eventfd while asleep, or -1 */
+};
+
+/* Fills revents from rings; kernel[] gets what is left.  Returns ready. */
+static int look(struct many *m)
+{
+	int ready = 0;
+
+	m->kernel_nr = 0;
+	for (nfds_t i = 0; i < m->nr; i++) {
+		uint32_t kernel, bits;
+
+		m->kernel[i] = m->host[i];
+		m->kernel[i].revents = 0;
+		m->host[i].revents = 0;
+		if (!m->stream[i]) {
+			m->kernel_nr += m->host[i].fd >= 0;
+			continue;
+		}
+		bits = shmfd_ready_bits(m->stream[i], (uint16_t)m->host[i].events, &kernel);
+		m->host[i].revents = (short)bits;
+		if (unlikely(shmfd_send_is_pending(m->stream[i])) &&
+		    !shmfd_send_continue(m->stream[i], m->host[i].fd))
+			kernel |= POLLOUT;	/* to go on with it, not for the host */
+		/* without events the kernel still tells of errors and hang-up */
+		m->kernel[i].events = (short)kernel;
+		m->kernel_nr += kernel != 0;
+		ready += bits != 0;
+	}
+	return ready;
+}
+
+/* Adds what the kernel said.  Returns ready entries in all. */
+static int merge(struct many *m)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < m->nr; i++) {
+		short got = m->kernel[i].revents;
+
+		if (m->stream[i] && unlikely(shmfd_send_is_pending(m->stream[i])))
+			got &= (short)~OUT_BITS;
+		m->host[i].revents |= got;
+		ready += m->host[i].revents != 0;
+	}
+	return ready;
+}
+
+/* Puts the links of paired streams behind the host's entries.  Returns the
+ * length of the kernel's array. */
+static nfds_t add_links(struct many *m, short events)
+{
+	nfds_t n = m->nr;
+
+	for (nfds_t i = 0; i < m->nr; i++) {
+		struct shmfd_stream *s = m->stream[i];
+
+		if (s && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
+			m->kernel[n++] = (struct pollfd){ .fd = s->wait.link, .events = events };
+	}
+	return n;
+}
+
+/*
+ * Takes ends, and with @bells the bells, from the links.  True: something
+ * changed in memory.  Only who has claimed the streams takes bells: another
+ * thread may sleep for one.
+ */
+static bool take_links(struct many *m, nfds_t n, bool bells)
+{
+	bool changed = false;
+
+	for (nfds_t i = 0, k = m->nr; i < m->nr && k < n; i++) {
+		struct shmfd_stream *s = m->stream[i];
+
+		if (!s || m->kernel[k].fd != s->wait.link)
+			continue;
+		if (!m->kernel[k++].revents)
+			continue;
+		changed = true;
+		if (!bells || shmfd_wait_drain(&s->wait) < 0)
+			shmfd_stream_peer_left(s);
+		if (bells && m->kick >= 0)
+			shmfd_kick_others(s, m->kick);
+		shmfd_ready_rang(s);
+	}
+	return changed;
+}
+
+/* The kernel's answer without waiting.  Ready entries in all, or -errno. */
+static int ask_kernel(struct many *m, const sigset_t *mask)
+{
+	static const struct timespec now;
+
+	for (;;) {
+		nfds_t n = add_links(m, POLLRDHUP);
+		int ret = shmfd_sys.ppoll(m->kernel, n, &now, mask);
+
+		if (ret < 0)
+			return -errno;
+		if (!take_links(m, n, false))
+			return merge(m);
+		look(m);
+	}
+}
+
+/* Spins on the rings, with a look at the kernel now and then. */
+static int spin(struct many *m, int64_t limit_ns)
+{
+	struct shmfd_stream *first = NULL;
+	bool same = false;
+	uint32_t budget;
+	int64_t start, last, kernel_at, now;
+	int ret;
+
+	for (nfds_t i = 0; i < m->nr; i++) {
+		if (m->stream[i] && m->stream[i]->seg) {
+			if (!first)
+				first = m->stream[i];
+			shmfd_stream_show_cpu(m->stream[i]);
+			same |= shmfd_stream_same_cpu(m->stream[i]);
+		}
+	}
+	if (!first)
+		return 0;
+	budget = shmfd_spin_budget(&first->spin, same);
+	if (limit_ns >= 0 && budget > limit_ns)
+		budget = (uint32_t)limit_ns;
+	if (!budget)
+		return 0;
+	start = last = kernel_at = shmfd_now_ns();
+	for (;;) {
+		for (int i = 0; i < SPIN_LOOKS; i++) {
+			ret = look(m);
+			if (ret) {
+				shmfd_spin_paid(&first->spin);
+				return m->kernel_nr ? ask_kernel(m, NULL) : ret;
+			}
+			cpu_pause();
+		}
+		now = shmfd_now_ns();
+		if (now - last > SPIN_HOLE_NS) {
+			shmfd_spin_preempted(&first->spin);
+			return 0;
+		}
+		last = now;
+		if (m->kernel_nr && now - kernel_at > KERNEL_LOOK_NS) {
+			kernel_at = now;
+			ret = ask_kernel(m, NULL);
+			if (ret)
+				return ret;
+		}
+		if (now - start > budget)
+			return 0;
+	}
+}
+
+/* True if an earlier entry is the same stream. */
+static bool is_repeated(const struct many *m, nfds_t i)
+{
+	for (nfds_t k = 0; k < i; k++) {
+		if (m->stream[k] == m->stream[i])
+			return true;
+	}
+	return false;
+}
+
+/* Two kinds of sleepers on one link: the kernel can do that, we leave it. */
+static bool claim(struct many *m)
+{
+	bool clean = true;
+
+	for (nfds_t i = 0; i < m->nr; i++) {
+		struct shmfd_stream *s = m->stream[i];
+		uint32_t before;
+		bool alone;
+
+		if (!s || is_repeated(m, i))
+			continue;
+		/* seq_cst: pollers is raised before blocked is looked at */
+		before = fetch_add_seq_cst(&s->pollers, 1);
+		alone = !before;
+		if (m->kick >= 0)
+			alone = shmfd_kick_join(s, m->kick) && before < SHMFD_POLLER_ALONE;
+		if (alone && !load_seq_cst(&s->wait.blocked) && !shmfd_ready_may_sleep(s))
+			continue;
+		if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
+			shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
+			clean = false;
+		}
+	}
+	return clean;
+}
+
+static void release(struct many *m)
+{
+	for (nfds_t i = 0; i < m->nr; i++) {
+		if (!m->stream[i] || is_repeated(m, i))
+			continue;
+		if (m->kick >= 0)
+			shmfd_kick_leave(m->stream[i], m->kick);
+		fetch_sub_acq_rel(&m->stream[i]->pollers, 1);
+	}
+	shmfd_kick_put(m->kick);
+	m->kick = -1;
+}
+
+/* Sleeps in the kernel.  0: look again, < 0: -errno, 1: timed out. */
+static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
+{
+	struct timespec t = {
+		.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000,
+	};
+	nfds_t n;
+	int ret = 0;
+
+	m->kick = __libc_single_threaded ? -1 : shmfd_kick_get();
+	if (!claim(m))
+		goto out;
+	for (nfds_t i = 0; i < m->nr; i++) {
+		struct shmfd_stream *s = m->stream[i];
+
+		if (s && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
+			shmfd_ready_arm(s, (uint16_t)m->host[i].events);
+	}
+	if (look(m))
+		goto out;
+	n = add_links(m, POLLIN);
+	if (m->kick >= 0)
+		m->kernel[n] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
+	ret = shmfd_sys.ppoll(m->kernel, n + (m->kick >= 0), left_ns >= 0 ? &t : NULL, mask);
+	if (ret < 0) {
+		ret = -errno;
+		goto out;
+	}
+	take_links(m, n, true);
+	ret = ret == 0;
+out:
+	release(m);
+	return ret;
+}
+
+/* The first stream on rings: its governor speaks for the call. */
+static struct shmfd_stream *first_ring(const struct many *m)
+{
+	for (nfds_t i = 0; i < m->nr; i++) {
+		if (m->stream[i])
+			return m->stream[i];
+	}
+	return NULL;
+}
+
+static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
+{
+	int64_t deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
+	int64_t left = timeout_ns, began;
+	int ret;
+
+	for (;;) {
+		ret = look(m);
+		if (ret)
+			return m->kernel_nr ? ask_kernel(m, mask) : ret;
+		if (!timeout_ns)
+			return ask_kernel(m, mask);
+		ret = spin(m, left);
+		if (ret)
+			return ret;
+		began = shmfd_now_ns();
+		ret = sleep_many(m, left, mask);
+		if (ret < 0)
+			return ret;
+		shmfd_spin_slept(&first_ring(m)->spin, shmfd_now_ns() - began);
+		look(m);
+		/* what woke us, without waiting again */
+		ret = ask_kernel(m, NULL);
+		if (ret)
+			return ret;
+		if (!deadline)
+			continue;
+		left = deadline - shmfd_now_ns();
+		if (left <= 0)
+			return 0;
+	}
+}
+
+int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct shmfd_stream *streams[STACK_ITEMS];
+	struct pollfd kernel[2 * STACK_ITEMS + 1];
+	struct many m = { .host = p, .stream = streams, .kernel = kernel, .nr = nr,
+			  .kick = -1 };
+	size_t bytes = nr * (sizeof(*m.stream) + 2 * sizeof(*m.kernel)) + sizeof(*m.kernel);
+	void *room = NULL;
+	int ret, saved = errno;
+
+	if (nr > STACK_ITEMS) {
+		room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (room == MAP_FAILED)
+			return -ENOMEM;
+		m.stream = room;
+		m.kernel = (struct pollfd *)(void *)(m.stream + nr);
+	}
+	for (nfds_t i = 0; i < nr; i++) {
+		struct shmfd_stream *s = p[i].fd >= 0 ? shmfd_stream_get(p[i].fd) : NULL;
+
+		if (s && !s->seg) {
+			shmfd_stream_put(s);
+			s = NULL;
+		}
+		if (s)
+			shmfd_stream_is_user(s); /* or it retreats */
+		m.stream[i] = s;
+		m.any_ring |= s != NULL;
+	}
+	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
+	errno = saved;	/* a success does not touch it */
+	for (nfds_t i = 0; i < nr; i++) {
+		if (m.stream[i])
+			shmfd_stream_put(m.stream[i]);
+	}
+	if (room)
+		munmap(room, bytes);
+	return ret;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHMFD_READY_H
+#define SHMFD_READY_H
+
+/*
+ * Readiness: what poll, select and epoll say of a stream, and sleeping on many.
+ * The kernel answers for a direction that is not on its ring; memory answers
+ * for one that is.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "stream.h"
+
+/*
+ * Ready bits (POLL* and EPOLL* have the same values) of the directions that
+ * are on rings.  *ret_kernel: which of @events the kernel has to answer.
+ * Brings the receiving direction on if it stands at a switch.
+ */
+uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel);
+
+/*
+ * Arms the bells for @events: after it the peer rings the link when one of
+ * them comes.  The caller looks once more before it sleeps.
+ */
+void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events);
+
+/*
+ * poll(2)/ppoll(2) over numbers of which some are streams.
+ * @timeout_ns < 0: for ever.  @mask: as ppoll, may be NULL.
+ * Returns as poll, -errno, or SHMFD_PASS: no stream of @p is on rings.
+ */
+int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *mask);
+
+/* ---- epoll (epoll.c) ------------------------------------------------------ */
+
+/*
+ * epoll_ctl(2).  Returns 0, -errno, or SHMFD_PASS: nothing of ours.
+ */
+int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
+
+/*
+ * epoll_pwait(2) in ns.  Returns the count, -errno, or SHMFD_PASS: the set has
+ * no stream that we know.
+ */
+int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
+		     const sigset_t *mask);
+
+/* @ep was just made. */
+void shmfd_epoll_created(int ep);
+/* The host closes the set @ep, polls it, or puts it into another one. */
+void shmfd_epoll_close(int ep);
+void shmfd_epoll_expose(int ep);
+
+/*
+ * True if another thread may sleep, now or later, in an epoll set that holds
+ * @s: a single call must not sleep on the same link then.
+ */
+bool shmfd_ready_may_sleep(const struct shmfd_stream *s);
+
+/* The stream was paired (false: its registrations do not allow rings), changed
+ * the mode of a direction or left, is closed. */
+bool shmfd_ready_paired(struct shmfd_stream *s);
+void shmfd_ready_changed(struct shmfd_stream *s);
+/* A bell was taken outside of the set: the set has to look by itself. */
+void shmfd_ready_rang(struct shmfd_stream *s);
+/* A state that an edge-triggered set has to report came about here. */
+void shmfd_ready_poke(struct shmfd_stream *s);
+/* One of several numbers of the stream is being closed. */
+void shmfd_ready_number_closed(struct shmfd_stream *s, int fd);
+void shmfd_ready_forget(struct shmfd_stream *s);
+void shmfd_ready_fork_child(void);
+void shmfd_ready_init(uint32_t random);
+
+#endif

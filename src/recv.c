@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Receiving.  The order of bytes is kernel, ring, kernel (stream.h); this file
+ * decides for every call which of them is next, and sleeps when none has any.
+ * Locks are never held across a system call that can sleep.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/un.h>
+
+#include "meet.h"
+#include "ready.h"
+#include "stream.h"
+#include "sys.h"
+
+#define CLAMP_IOV	SHMFD_CLAMP_IOV
+#define SPIN_LOOKS	16	/* looks at the ring between looks at the clock */
+#define SPIN_HOLE_NS	100000	/* a longer gap: somebody else had the core */
+
+/* One receive call of the host. */
+struct receive {
+	struct shmfd_stream *s;
+	struct shmfd_record *rec;
+	struct msghdr *msg;
+	int fd;
+	int flags;
+	size_t total;		/* bytes asked for */
+	size_t got;		/* bytes so far (MSG_WAITALL) */
+	int64_t deadline;	/* 0: none */
+	bool filled;		/* the kernel set the message header */
+	bool pending;		/* waited for our own unread bytes to go */
+	bool border;		/* got some at a border: take more only if it is there */
+};
+
+/* Outcome of one attempt. */
+enum { AGAIN = -5000, EMPTY };
+
+static size_t iov_total(const struct iovec *iov, size_t nr)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+int shmfd_check_msg(const struct msghdr *m)
+{
+	if (m->msg_iovlen && shmfd_is_bad_pointer(m->msg_iov, m->msg_iovlen * sizeof(*m->msg_iov)))
+		return -EFAULT;
+	for (size_t i = 0; i < m->msg_iovlen; i++) {
+		if (m->msg_iov[i].iov_len > SSIZE_MAX)
+			return -EINVAL;
+	}
+	for (size_t i = 0; i < m->msg_iovlen; i++) {
+		const struct iovec *v = &m->msg_iov[i];
+
+		if (v->iov_len && shmfd_is_bad_pointer(v->iov_base, v->iov_len))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < from->msg_iovlen && n < CLAMP_IOV && max; i++) {
+		struct iovec v = from->msg_iov[i];
+
+		if (skip >= v.iov_len) {
+			skip -= v.iov_len;
+			continue;
+		}
+		v.iov_base = (char *)v.iov_base + skip;
+		v.iov_len -= skip;
+		skip = 0;
+		if (v.iov_len > max)
+			v.iov_len = max;
+		max -= v.iov_len;
+		to[n++] = v;
+	}
+	return n;
+}
+
+/* Nothing done: the host's own call goes to the kernel, counted as in flight. */
+static ssize_t pass(struct shmfd_record *rec, int flags)
+{
+	/* MSG_WAITALL weighs 2: one last kernel message would not wake it */
+	if (load_acquire(&rec->phase) != SHMFD_LEFT)
+		fetch_add_acq_rel(&rec->rx_inflight, flags & MSG_WAITALL ? 2 : 1);
+	return SHMFD_PASS;
+}
+
+/* A kernel receive of at most @max bytes, made by us. */
+static ssize_t by_kernel(struct receive *r, size_t max, int flags)
+{
+	struct iovec part[CLAMP_IOV];
+	struct msghdr m = *r->msg;
+	ssize_t n;
+
+	m.msg_iov = part;
+	m.msg_iovlen = shmfd_iov_part(part, r->msg, r->got, max);
+	n = shmfd_sys.recvmsg(shmfd_stream_fd(r->s, r->fd), &m, flags);
+	if (n < 0)
+		return -errno;
+	r->msg->msg_namelen = m.msg_namelen;
+	r->msg->msg_controllen = m.msg_controllen;
+	r->msg->msg_flags = m.msg_flags;
+	r->filled = true;
+	return n;
+}
+
+static void count_kernel(struct shmfd_record *rec, ssize_t n, int flags)
+{
+	if (n > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE))) {
+		fetch_add_relaxed(&rec->kernel_rx_bytes, (uint64_t)n);
+		counter_add(&rec->kernel_rx_msgs, 1);
+	}
+}
+
+/* Wakes the writer that sleeps for room, once a useful amount is free. */
+static void wake_writer(struct shmfd_stream *s, struct shmfd_record *rec)
+{
+	uint32_t seen;
+
+	if (rec->rd_pos - rec->room_mark < s->rx.cap / 4)
+		return;
+	rec->room_mark = rec->rd_pos;
+	/* [wait.S] the locked instruction orders rd_pos before this load */
+	seen = fetch_or_seq_cst(&s->rx.dir->room_sleep, 0);
+	if (shmfd_sleep_wake(&s->rx.dir->room_sleep, seen, s->wait.link))
+		counter_add(&rec->bells_tx, 1);
+}
+
+/* The segment is rubbish: this stream is reset, nothing else is touched. */
+static ssize_t broken(struct receive *r)
+{
+	store_relaxed(&r->rec->rx_mode, SHMFD_MODE_KERNEL);
+	shmfd_unlock(r->rec, &r->rec->rx_lock);
+	shmfd_stream_retreat(r->s, SHMFD_WHY_PROTOCOL);
+	shmfd_sys.shutdown(shmfd_stream_fd(r->s, r->fd), SHUT_RDWR);
+	return r->got ? (ssize_t)r->got : -ECONNRESET;
+}
+
+/* The stream has left and this was all of the ring.  Under rx_lock. */
+static void ring_is_done(struct shmfd_stream *s, struct shmfd_record *rec)
+{
+	store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
+	if (rec->drain_eof)
+		store_relaxed(&rec->rx_eof, 1);
+	if (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_RESET) /* [stream.X] */
+		store_relaxed(&rec->pending_err, ECONNRESET);
+}
+
+/* One look at the ring.  Under rx_lock, which it releases. */
+static ssize_t from_ring(struct receive *r)
+{
+	struct shmfd_stream *s = r->s;
+	struct shmfd_record *rec = r->rec;
+	struct iovec part[CLAMP_IOV];
+	const struct iovec *iov = r->msg->msg_iov;
+	size_t iov_nr = r->msg->msg_iovlen;
+	enum shmfd_ring_end end;
+	ssize_t n;
+
+	if (unlikely(r->got)) {
+		iov_nr = shmfd_iov_part(part, r->msg, r->got, SIZE_MAX);
+		iov = part;
+	}
+	if (unlikely((r->flags & (MSG_TRUNC | MSG_PEEK)) == (MSG_TRUNC | MSG_PEEK) &&
+		     rec->family != AF_UNIX)) {
+		/* TCP counts, and copies nothing (tcp(7)) */
+		n = shmfd_ring_unread(&s->rx, rec, NULL);
+		end = SHMFD_RING_MORE;
+		if (n > 0) {
+			shmfd_unlock(rec, &rec->rx_lock);
+			return n < (ssize_t)r->total ? n : (ssize_t)r->total;
+		}
+	}
+	n = shmfd_ring_readv(&s->rx, rec, iov, iov_nr, r->flags & MSG_PEEK, &end);
+	if (unlikely(n < 0))
+		return broken(r);
+	if (n > 0 && !(r->flags & MSG_PEEK)) {
+		counter_add(&rec->ring_rx_bytes, (uint64_t)n);
+		counter_add(&rec->ring_rx_msgs, 1);
+		wake_writer(s, rec);
+	}
+	if (n > 0) {
+		shmfd_unlock(rec, &rec->rx_lock);
+		r->got += (size_t)n;
+		if (r->got == r->total || (r->flags & MSG_PEEK) || end == SHMFD_RING_EOF)
+			return (ssize_t)r->got;
+		if (end == SHMFD_RING_END || shmfd_ring_is_drained(&s->rx, rec))
+			r->border = load_acquire(&rec->phase) == SHMFD_LEFT ||
+				end == SHMFD_RING_END;
+		return (r->flags & MSG_WAITALL) || r->border ? AGAIN : (ssize_t)r->got;
+	}
+	if (end == SHMFD_RING_EOF) {
+		store_relaxed(&rec->rx_eof, 1);
+		shmfd_unlock(rec, &rec->rx_lock);
+		return (ssize_t)r->got;
+	}
+	if (end == SHMFD_RING_END) {
+		shmfd_ring_pass(&s->rx, rec);
+		store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
+		shmfd_unlock(rec, &rec->rx_lock);
+		shmfd_stream_peer_left(s);
+		shmfd_ready_changed(s);
+		return AGAIN;
+	}
+	if (!r->total && !shmfd_ring_is_empty(&s->rx, rec->rd_pos)) {
+		shmfd_unlock(rec, &rec->rx_lock);
+		return 0;
+	}
+	if (load_acquire(&rec->phase) == SHMFD_LEFT && shmfd_ring_is_drained(&s->rx, rec)) {
+		ring_is_done(s, rec);
+		shmfd_unlock(rec, &rec->rx_lock);
+		shmfd_ready_changed(s);
+		return AGAIN;
+	}
+	shmfd_unlock(rec, &rec->rx_lock);
+	return load_relaxed(&rec->rd_shut) ? (ssize_t)r->got : EMPTY;
+}
+
+/* A kernel receive inside the protocol, counted as in flight. */
+static ssize_t counted_kernel(struct receive *r, size_t max, int flags)
+{
+	struct shmfd_record *rec = r->rec;
+	ssize_t n;
+
+	fetch_add_acq_rel(&rec->rx_inflight, 1);
+	shmfd_unlock(rec, &rec->rx_lock);
+	n = by_kernel(r, max, flags & ~MSG_WAITALL);
+	count_kernel(rec, n, flags);
+	fetch_sub_acq_rel(&rec->rx_inflight, 1);
+	if (n == 0 && max == SIZE_MAX && r->total &&
+	    load_acquire(&r->s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) /* [stream.X] */
+		return AGAIN;	/* end-of-file of the kernel, but the ring comes before it */
+	if (n <= 0)
+		return n;
+	r->got += (size_t)n;
+	if (r->got == r->total || (flags & MSG_PEEK))
+		return (ssize_t)r->got;
+	r->border = true;
+	return AGAIN;
+}
+
+/* The last kernel message is on its way or was taken: both are watched. */
+static ssize_t await_switch(struct receive *r, bool dontwait)
+{
+	struct shmfd_dir *d = r->s->rx.dir;
+	struct pollfd p[2] = {
+		{ .fd = shmfd_stream_fd(r->s, r->fd), .events = POLLIN },
+		{ .fd = r->s->wait.link, .events = POLLIN },
+	};
+	ssize_t n = counted_kernel(r, SIZE_MAX, r->flags | MSG_DONTWAIT);
+
+	if (n != -EAGAIN || dontwait || (r->border && !(r->flags & MSG_WAITALL)))
+		return n;
+	/* a sleeper like one in poll: alone on the link, or not at all */
+	if (fetch_add_seq_cst(&r->s->pollers, SHMFD_POLLER_ALONE) ||
+	    load_seq_cst(&r->s->wait.blocked) || shmfd_ready_may_sleep(r->s)) {
+		fetch_sub_acq_rel(&r->s->pollers, SHMFD_POLLER_ALONE);
+		shmfd_stream_retreat(r->s, SHMFD_WHY_SLEEPERS);
+		return AGAIN;
+	}
+	shmfd_sleep_set(&d->attn); /* [wait.S] */
+	if (load_seq_cst(&d->switch_at) == SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
+		/* microseconds; a signal here is as one before the call */
+		shmfd_sys.poll(p, 2, r->deadline ? 1 : -1);
+		if (p[1].revents && shmfd_wait_drain(&r->s->wait) < 0)
+			shmfd_stream_peer_left(r->s);
+		shmfd_ready_rang(r->s);
+	}
+	fetch_sub_acq_rel(&r->s->pollers, SHMFD_POLLER_ALONE);
+	return AGAIN;
+}
+
+/* rx_mode OFFER: the switch is followed.  Under rx_lock, which it releases. */
+static ssize_t offered(struct receive *r, bool dontwait)
+{
+	struct shmfd_record *rec = r->rec;
+	struct shmfd_dir *d = r->s->rx.dir;
+	uint64_t taken, at = load_acquire(&d->switch_at); /* [stream.X] */
+
+	if (load_acquire(&rec->rx_inflight) && load_acquire(&rec->phase) != SHMFD_LEFT) {
+		/* two readers in the kernel: one would sleep beside the ring */
+		shmfd_unlock(rec, &rec->rx_lock);
+		shmfd_stream_retreat(r->s, SHMFD_WHY_SLEEPERS);
+		return AGAIN;
+	}
+	/* at a border the caller has bytes: never sleep for more */
+	if (r->border && !(r->flags & MSG_WAITALL))
+		r->flags |= MSG_DONTWAIT;
+	if (at == SHMFD_SWITCH_UNKNOWN) {
+		if (load_acquire(&rec->phase) == SHMFD_LEFT &&
+		    load_acquire(&d->switch_at) == SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
+			store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
+			shmfd_unlock(rec, &rec->rx_lock);
+			return AGAIN;
+		}
+		if (load_acquire(&d->w_flags) & SHMFD_W_INTENT) /* [stream.X] */
+			return await_switch(r, dontwait);
+		return counted_kernel(r, SIZE_MAX, r->flags);
+	}
+	taken = load_relaxed(&rec->kernel_rx_bytes);
+	if (taken < at)
+		return counted_kernel(r, at - taken, r->flags);
+	if (taken == at && (rec->drain_end || rec->drain_eof || shmfd_stream_enter(r->s))) {
+		rec->room_mark = 0;
+		store_relaxed(&rec->rx_mode, SHMFD_MODE_RING);
+		shmfd_unlock(rec, &rec->rx_lock);
+		shmfd_ready_changed(r->s);
+		return AGAIN;
+	}
+	store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
+	shmfd_unlock(rec, &rec->rx_lock);
+	return AGAIN;
+}
+
+/* Spins until something is published at @pos.  True if it paid. */
+static bool spin(struct shmfd_stream *s, uint64_t pos, uint32_t budget_ns)
+{
+	int64_t start, last, now;
+
+	for (int i = 0; i < SPIN_LOOKS; i++) {
+		if (!shmfd_ring_is_empty(&s->rx, pos))
+			return true;
+		cpu_pause();
+	}
+	start = last = shmfd_now_ns();
+	for (;;) {
+		for (int i = 0; i < SPIN_LOOKS; i++) {
+			if (!shmfd_ring_is_empty(&s->rx, pos))
+				return true;
+			cpu_pause();
+		}
+		now = shmfd_now_ns();
+		if (unlikely(now - last > SPIN_HOLE_NS)) {
+			shmfd_spin_preempted(&s->spin);
+			return false;
+		}
+		if (now - start > budget_ns)
+			return false;
+		last = now;
+	}
+}
+
+static int64_t left_of(int64_t deadline)
+{
+	int64_t left;
+
+	if (!deadline)
+		return -1;
+	left = deadline - shmfd_now_ns();
+	return left > 0 ? left : 0;
+}
+
+/* Spins, then sleeps until the ring may have something.  0, or -errno. */
+static int wait_data(struct receive *r)
+{
+	struct shmfd_stream *s = r->s;
+	uint64_t pos = r->rec->rd_pos;
+	uint32_t turn, budget;
+	int64_t start;
+	int ret;
+
+	shmfd_stream_show_cpu(s);
+	budget = shmfd_spin_budget(&s->spin, shmfd_stream_same_cpu(s));
+	if (budget && spin(s, pos, budget)) {
+		shmfd_spin_paid(&s->spin);
+		return 0;
+	}
+	if (shmfd_ready_may_sleep(s)) {
+		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
+		return 0;
+	}
+	if (!shmfd_wait_enter(&s->wait, &s->pollers)) {
+		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
+		return 0;
+	}
+	turn = shmfd_wait_turn(&s->wait);
+	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
+	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
+	 * may have read on, and the ring may have wrapped over the old one */
+	if (!shmfd_ring_is_empty(&s->rx, *(volatile uint64_t *)&r->rec->rd_pos)) {
+		shmfd_wait_exit(&s->wait);
+		return 0;
+	}
+	start = budget ? shmfd_now_ns() : 0;
+	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline));
+	if (budget)
+		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
+	if (ret == 0)
+		counter_add(&r->rec->bells_rx, 1);
+	shmfd_ready_rang(s);
+	if (ret == 1)
+		shmfd_stream_peer_left(s);
+	return ret < 0 ? ret : 0;
+}
+
+/* What recvmsg reports beside the bytes. */
+static void fill_msg(struct receive *r, ssize_t n)
+{
+	struct msghdr *m = r->msg;
+
+	m->msg_flags = r->flags & MSG_CMSG_CLOEXEC;
+	m->msg_controllen = 0;
+	if (m->msg_name && n > 0 && r->rec->family == AF_UNIX) {
+		/* only a bound sender has a name there (unix(7)) */
+		struct sockaddr_un un;
+		socklen_t len = sizeof(un);
+
+		if (!shmfd_sys.getpeername(shmfd_stream_fd(r->s, r->fd),
+					   (struct sockaddr *)&un, &len) &&
+		    len > sizeof(sa_family_t)) {
+			memcpy(m->msg_name, &un, len < m->msg_namelen ? len : m->msg_namelen);
+			m->msg_namelen = len;
+			return;
+		}
+	}
+	m->msg_namelen = 0;
+}
+
+/* MSG_TRUNC on TCP: bytes are dropped, not copied (tcp(7)). */
+static ssize_t discard(struct receive *r)
+{
+	char bin[4096];
+	struct iovec v = { .iov_base = bin };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	struct receive part = *r;
+	ssize_t n = 0;
+
+	part.msg = &m;
+	part.flags &= ~(MSG_TRUNC | MSG_WAITALL);
+	while (r->got < r->total) {
+		v.iov_len = r->total - r->got < sizeof(bin) ? r->total - r->got : sizeof(bin);
+		part.total = v.iov_len;
+		part.got = 0;
+		if (shmfd_lock(r->rec, &r->rec->rx_lock))
+			break;
+		if (load_relaxed(&r->rec->rx_mode) != SHMFD_MODE_RING) {
+			shmfd_unlock(r->rec, &r->rec->rx_lock);
+			break;
+		}
+		n = from_ring(&part);
+		if (n <= 0)
+			break;
+		r->got += (size_t)n;
+	}
+	if (r->got && !((r->flags & MSG_WAITALL) && r->got < r->total && n == EMPTY))
+		return (ssize_t)r->got;
+	return n ? n : (ssize_t)r->got;
+}
+
+/*
+ * Bytes that the peer's successor has to read first are still here: sends them,
+ * or waits until something can be read.  0, or -errno.
+ */
+static int send_pending(struct shmfd_stream *s, int fd)
+{
+	struct pollfd p = { .fd = shmfd_stream_fd(s, fd), .events = POLLIN | POLLOUT };
+
+	while (!shmfd_send_continue(s, p.fd) && shmfd_send_is_pending(s)) {
+		if (shmfd_sys.poll(&p, 1, -1) < 0)
+			return -errno;
+		if (p.revents & ~POLLOUT)
+			break;
+	}
+	shmfd_ready_changed(s);
+	return 0;
+}
+
+/* One attempt: bytes, -errno, PASS, AGAIN or EMPTY. */
+static ssize_t attempt(struct receive *r, bool dontwait)
+{
+	struct shmfd_record *rec = r->rec;
+	uint32_t mode;
+	ssize_t n;
+
+	if (shmfd_lock(rec, &rec->rx_lock))
+		return r->got ? (ssize_t)r->got : dontwait ? -EAGAIN : -EINTR;
+	mode = load_relaxed(&rec->rx_mode);
+	if (load_relaxed(&rec->rx_eof) && mode == SHMFD_MODE_KERNEL) {
+		shmfd_unlock(rec, &rec->rx_lock);
+		return (ssize_t)r->got;
+	}
+	if (mode == SHMFD_MODE_RING) {
+		if (unlikely((r->flags & (MSG_TRUNC | MSG_PEEK)) == MSG_TRUNC &&
+			     rec->family != AF_UNIX)) {
+			shmfd_unlock(rec, &rec->rx_lock);
+			return discard(r);
+		}
+		return from_ring(r);
+	}
+	if (mode == SHMFD_MODE_OFFER)
+		return offered(r, dontwait);
+	if (r->got) {	/* the rest of a MSG_WAITALL comes by the kernel */
+		shmfd_unlock(rec, &rec->rx_lock);
+		n = by_kernel(r, SIZE_MAX, r->flags & MSG_WAITALL ? r->flags :
+			      r->flags | MSG_DONTWAIT);
+		count_kernel(rec, n, r->flags);
+		return (ssize_t)r->got + (n > 0 ? n : 0);
+	}
+	if (unlikely(load_relaxed(&rec->pending_err))) {
+		shmfd_unlock(rec, &rec->rx_lock);
+		return -shmfd_take_error(r->s);
+	}
+	if (unlikely(shmfd_send_is_pending(r->s)) && !dontwait && !r->pending) {
+		shmfd_unlock(rec, &rec->rx_lock);
+		r->pending = true;
+		n = send_pending(r->s, r->fd);
+		return n ? n : AGAIN;
+	}
+	pass(rec, r->flags);
+	shmfd_unlock(rec, &rec->rx_lock);
+	return SHMFD_PASS;
+}
+
+ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
+		   bool is_read)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	struct receive r = {
+		.s = s, .rec = rec, .msg = msg, .fd = fd, .flags = flags,
+	};
+	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
+	ssize_t n;
+
+	if (unlikely(shmfd_send_is_pending(s)))
+		shmfd_send_continue(s, shmfd_stream_fd(s, fd));
+	else if (load_acquire(&rec->phase) == SHMFD_LEFT &&
+	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
+	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof))
+		return SHMFD_PASS;
+	if (unlikely(flags & (MSG_OOB | MSG_ERRQUEUE))) {
+		if (flags & MSG_OOB)
+			shmfd_stream_retreat(s, SHMFD_WHY_OOB);
+		return pass(rec, flags);
+	}
+	/* EINVAL or EMSGSIZE by the kernel; or a fork's child */
+	if (unlikely(msg->msg_iovlen > IOV_MAX || (!shmfd_stream_is_user(s) && !s->seg)))
+		return pass(rec, flags);
+	/* rejected by the kernel, before it would take a byte */
+	n = shmfd_check_msg(msg);
+	if (unlikely(n) && !(flags & MSG_TRUNC))
+		return n;
+	r.total = iov_total(msg->msg_iov, msg->msg_iovlen);
+	if (is_read && !r.total)
+		return 0;
+	for (;;) {
+		n = attempt(&r, dontwait);
+		if (n == AGAIN)
+			continue;
+		if (n != EMPTY) {
+			/* an error or the end behind bytes: next time */
+			if (n <= 0 && n != SHMFD_PASS && r.got)
+				n = (ssize_t)r.got;
+			break;
+		}
+		if (dontwait || (r.border && !(flags & MSG_WAITALL))) {
+			n = r.got ? (ssize_t)r.got : -EAGAIN;
+			break;
+		}
+		if (rec->rcvtimeo_ns && !r.deadline)
+			r.deadline = shmfd_now_ns() + rec->rcvtimeo_ns;
+		n = wait_data(&r);
+		if (n < 0) {
+			n = r.got ? (ssize_t)r.got : n == -ETIMEDOUT ? -EAGAIN : n;
+			break;
+		}
+	}
+	if (n >= 0 && !r.filled)
+		fill_msg(&r, n);
+	return n;
+}
+
+bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t mode;
+
+	count_kernel(rec, n, flags);
+	/* [stream.P] */
+	if (load_acquire(&rec->phase) != SHMFD_LEFT || load_relaxed(&rec->rx_inflight)) {
+		fetch_sub_acq_rel(&rec->rx_inflight, flags & MSG_WAITALL ? 2 : 1);
+		shmfd_stream_offer(s);
+		shmfd_meet_tick(s, fd);
+	}
+	if (n || !s->seg)
+		return false;
+	/* the kernel's end-of-file, but bytes of a ring come before it: the call
+	 * began before the switch */
+	mode = load_relaxed(&rec->rx_mode);
+	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
+		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN); /* [stream.X] */
+}
+
+int shmfd_take_error(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return load_relaxed(&rec->pending_err) ?
+		(int)xchg_seq_cst(&rec->pending_err, 0) : 0;
+}
+
+int shmfd_recv_settle(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	int tag = (int)SHMFD_TAG_NONE;
+
+	if (shmfd_lock(rec, &rec->rx_lock))
+		return tag;
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
+	    /* [stream.X] */
+	    load_relaxed(&rec->kernel_rx_bytes) == load_acquire(&s->rx.dir->switch_at) &&
+	    !load_acquire(&rec->rx_inflight)) {
+		bool entered = rec->drain_end || rec->drain_eof || shmfd_stream_enter(s);
+
+		store_relaxed(&rec->rx_mode, entered ? SHMFD_MODE_RING : SHMFD_MODE_KERNEL);
+	}
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING) {
+		tag = shmfd_ring_next(&s->rx, rec);
+		if (tag == (int)SHMFD_TAG_END) {
+			shmfd_ring_pass(&s->rx, rec);
+			store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
+			tag = (int)SHMFD_TAG_NONE;
+		} else if (tag == (int)SHMFD_TAG_NONE &&
+			   load_acquire(&rec->phase) == SHMFD_LEFT &&
+			   shmfd_ring_is_drained(&s->rx, rec)) {
+			ring_is_done(s, rec);
+		}
+	}
+	shmfd_unlock(rec, &rec->rx_lock);
+	return tag;
+}
+
+ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	ssize_t n = SHMFD_PASS;
+	int kernel = 0, tag = (int)SHMFD_TAG_NONE;
+
+	if (!s->seg)
+		return SHMFD_PASS;
+	shmfd_recv_settle(s);
+	if (shmfd_lock(rec, &rec->rx_lock))
+		return SHMFD_PASS;
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
+		n = shmfd_ring_unread(&s->rx, rec, &tag);
+	shmfd_unlock(rec, &rec->rx_lock);
+	if (n < 0)
+		return SHMFD_PASS;
+	/* behind the end of the ring the kernel goes on */
+	if ((tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
+	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))
+		n += kernel;
+	return n;
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * See ring.h for the protocol.  This file owns the arithmetic of positions and
+ * every access to ring memory.  It must not call the system, lock, or know why
+ * bytes are sent.
+ *
+ * Source of the idea (record headers polled in place, end-of-file in the
+ * ring): Demikernel catmem.  Different here: room for end-of-file is reserved,
+ * the header is published last, length zero is not end-of-file.
+ */
+#include "ring.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Wrap early only beyond this offset: two pages hold request/response. */
+#define EARLY_WRAP_BYTES	4096u
+/* Do not begin a fragment shorter than this at the end of the ring. */
+#define FRAGMENT_MIN		256u
+/* Longer writes become several records, so that the reader starts early. */
+#define RECORD_MAX		(16u << 10)
+
+static inline uint32_t pad8(uint32_t len)
+{
+	return (len + 7u) & ~7u;
+}
+
+static inline uint64_t record_bytes(uint32_t len)
+{
+	return SHMFD_HEADER_BYTES + (uint64_t)pad8(len);
+}
+
+static inline uint64_t next_lap(const struct shmfd_ring *r, uint64_t pos)
+{
+	return (pos | (r->cap - 1)) + 1;
+}
+
+/* Looks at the consumer's position.  False if it is impossible. */
+static bool look(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	uint64_t pos = load_acquire(&r->dir->rd_pos); /* [ring.R] */
+
+	if (rec->wr_pos - pos > r->cap)
+		return false;
+	rec->rd_cache = pos;
+	return true;
+}
+
+/* Bytes for records between wr_pos and what the consumer still holds. */
+static inline uint64_t free_bytes(const struct shmfd_ring *r,
+				  const struct shmfd_record *rec)
+{
+	uint64_t used = rec->wr_pos - rec->rd_cache;
+	uint64_t keep = SHMFD_RING_RESERVE;
+
+	return used + keep >= r->cap ? 0 : r->cap - used - keep;
+}
+
+/* The largest payload <= want that a record of at most @bytes can carry. */
+static inline uint32_t payload_in(uint64_t bytes, size_t want)
+{
+	uint64_t fit = bytes < SHMFD_HEADER_BYTES ? 0
+		: (bytes - SHMFD_HEADER_BYTES) & ~7ull;
+
+	if (fit > RECORD_MAX)
+		fit = RECORD_MAX;
+	return (uint32_t)(want < fit ? want : fit);
+}
+
+/* Places a span after a wrap of @skip bytes, or at wr_pos. */
+static bool place(const struct shmfd_ring *r, struct shmfd_record *rec,
+		  size_t want, uint64_t skip, struct shmfd_span *span)
+{
+	uint64_t room = free_bytes(r, rec);
+	uint64_t pos = rec->wr_pos + skip;
+	uint64_t tail = r->cap - (pos & (r->cap - 1));
+	uint32_t len;
+
+	if (room <= skip)
+		return false;
+	room -= skip;
+	len = payload_in(room < tail ? room : tail, want);
+	if (!len)
+		return false;
+	span->pos = pos;
+	span->data = r->base + (pos & (r->cap - 1)) + SHMFD_HEADER_BYTES;
+	span->len = len;
+	span->wrapped = skip != 0;
+	return true;
+}
+
+/* Bytes to skip to offset 0 if this record should wrap, else 0. */
+static uint64_t wrap_skip(const struct shmfd_ring *r, struct shmfd_record *rec,
+			  size_t want)
+{
+	uint32_t off = (uint32_t)(rec->wr_pos & (r->cap - 1));
+	uint32_t tail = r->cap - off;
+
+	if (off >= EARLY_WRAP_BYTES && rec->rd_cache == rec->wr_pos &&
+	    record_bytes(want < RECORD_MAX ? (uint32_t)want : RECORD_MAX) +
+	    2 * SHMFD_RING_RESERVE < off)
+		return tail;
+	if (tail < SHMFD_HEADER_BYTES + FRAGMENT_MIN &&
+	    tail < record_bytes(want < FRAGMENT_MIN ? (uint32_t)want : FRAGMENT_MIN))
+		return tail;
+	return 0;
+}
+
+int shmfd_ring_reserve(const struct shmfd_ring *r, struct shmfd_record *rec,
+		       size_t want, struct shmfd_span *ret_span)
+{
+	if (rec->wr_pos >= rec->look_pos) {
+		if (!look(r, rec))
+			return -EPROTO;
+		rec->look_pos = rec->wr_pos + EARLY_WRAP_BYTES;
+	}
+	for (int again = 0; again < 2; again++) {
+		if (place(r, rec, want, wrap_skip(r, rec, want), ret_span) &&
+		    (ret_span->len == want || ret_span->len >= RECORD_MAX || again))
+			return 1;
+		if (!again && !look(r, rec))
+			return -EPROTO;
+	}
+	return 0;
+}
+
+void shmfd_ring_commit(const struct shmfd_ring *r, struct shmfd_record *rec,
+		       const struct shmfd_span *span, uint32_t len)
+{
+	uint64_t header = shmfd_header(SHMFD_TAG_DATA, len);
+	uint64_t wr_pos = rec->wr_pos;
+	uint64_t next = span->pos + record_bytes(len);
+
+	/* relaxed: ordered by the publication below */
+	store_relaxed(shmfd_ring_slot(r, next), 0);
+	rec->wr_pos = next;
+	if (span->wrapped) {
+		store_release(shmfd_ring_slot(r, span->pos), header); /* [ring.H] */
+		header = shmfd_header(SHMFD_TAG_WRAP, 0);
+		span = NULL;
+	}
+	/* [ring.H] publishes the bytes; [wait.S] full fence before the look
+	 * for a sleeper */
+	xchg_seq_cst(shmfd_ring_slot(r, span ? span->pos : wr_pos), header);
+}
+
+/* Where an iovec walk stands. */
+struct walk {
+	const struct iovec *iov;
+	size_t nr;
+	size_t off;
+};
+
+static void walk_skip(struct walk *w, size_t skip)
+{
+	while (w->nr && skip >= w->iov->iov_len - w->off) {
+		skip -= w->iov->iov_len - w->off;
+		w->iov++;
+		w->nr--;
+		w->off = 0;
+	}
+	if (w->nr)
+		w->off += skip;
+}
+
+/* Copies @len bytes between the walk and @ring memory, and advances. */
+static void walk_copy(struct walk *w, uint8_t *ring, size_t len, bool to_ring)
+{
+	while (len) {
+		size_t part = w->iov->iov_len - w->off;
+		uint8_t *host = (uint8_t *)w->iov->iov_base + w->off;
+
+		if (part > len)
+			part = len;
+		if (to_ring)
+			memcpy(ring, host, part);
+		else
+			memcpy(host, ring, part);
+		ring += part;
+		len -= part;
+		walk_skip(w, part);
+	}
+}
+
+static size_t walk_left(const struct walk *w)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < w->nr; i++)
+		sum += w->iov[i].iov_len;
+	return sum - w->off;
+}
+
+ssize_t shmfd_ring_writev(const struct shmfd_ring *r, struct shmfd_record *rec,
+			  const struct iovec *iov, size_t iov_nr, size_t skip)
+{
+	struct walk w = { .iov = iov, .nr = iov_nr };
+	size_t left, done = 0;
+
+	walk_skip(&w, skip);
+	left = walk_left(&w);
+	while (left) {
+		struct shmfd_span span;
+		int ret = shmfd_ring_reserve(r, rec, left, &span);
+
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			break;
+		walk_copy(&w, span.data, span.len, true);
+		shmfd_ring_commit(r, rec, &span, span.len);
+		done += span.len;
+		left -= span.len;
+	}
+	return (ssize_t)done;
+}
+
+void shmfd_ring_mark(const struct shmfd_ring *r, struct shmfd_record *rec,
+		     enum shmfd_tag tag)
+{
+	uint64_t pos = rec->wr_pos;
+
+	/* relaxed: ordered by the publication below */
+	store_relaxed(shmfd_ring_slot(r, pos + SHMFD_HEADER_BYTES), 0);
+	rec->wr_pos = pos + SHMFD_HEADER_BYTES;
+	/* [ring.H] no payload; [wait.S] full fence */
+	xchg_seq_cst(shmfd_ring_slot(r, pos), shmfd_header((uint32_t)tag, 0));
+}
+
+size_t shmfd_ring_room(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	uint64_t room = free_bytes(r, rec);
+
+	if (room < r->cap / 2) {
+		if (!look(r, rec))
+			return 0;
+		room = free_bytes(r, rec);
+	}
+	/* the worst tail that a wrap can waste, and a header */
+	return room <= 2 * FRAGMENT_MIN ? 0 : (size_t)(room - 2 * FRAGMENT_MIN);
+}
+
+/*
+ * Loads and checks the header at @pos.  Returns its tag, *ret_len; -EPROTO if
+ * no producer of ours wrote that.
+ */
+static int header_at(const struct shmfd_ring *r, uint64_t pos, uint32_t *ret_len)
+{
+	uint64_t header = load_acquire(shmfd_ring_slot(r, pos)); /* [ring.H] */
+	uint32_t tag = (uint32_t)header;
+	uint32_t len = (uint32_t)(header >> 32);
+	uint32_t tail = r->cap - (uint32_t)(pos & (r->cap - 1));
+
+	*ret_len = len;
+	switch (tag) {
+	case SHMFD_TAG_NONE:
+	case SHMFD_TAG_EOF:
+	case SHMFD_TAG_END:
+	case SHMFD_TAG_WRAP:
+		return len ? -EPROTO : (int)tag;
+	case SHMFD_TAG_DATA:
+		if (!len || len > RECORD_MAX || record_bytes(len) > tail)
+			return -EPROTO;
+		return (int)tag;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* The tag at *pos, after passing at most one WRAP.  Two in a row are rubbish. */
+static int tag_at(const struct shmfd_ring *r, const struct shmfd_record *rec,
+		  uint64_t *pos, uint32_t *ret_len)
+{
+	int tag;
+
+	if (unlikely(rec->drain_end) && *pos >= rec->drain_end)
+		return (int)SHMFD_TAG_NONE;
+	tag = header_at(r, *pos, ret_len);
+	if (tag != (int)SHMFD_TAG_WRAP)
+		return tag;
+	*pos = next_lap(r, *pos);
+	tag = header_at(r, *pos, ret_len);
+	return tag == (int)SHMFD_TAG_WRAP || tag == (int)SHMFD_TAG_NONE ? -EPROTO : tag;
+}
+
+static inline void publish_rd(const struct shmfd_ring *r,
+			      struct shmfd_record *rec, uint64_t pos,
+			      uint32_t part)
+{
+	rec->rd_pos = pos;
+	rec->rd_part = part;
+	if (unlikely(rec->drain_end))	/* frozen: the writer took the position */
+		return;
+	store_relaxed(&r->dir->rd_part, part); /* read only after a death */
+	/* [ring.R] release: our loads of what lies before are over */
+	store_release(&r->dir->rd_pos, pos);
+}
+
+int shmfd_ring_next(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	uint64_t pos = rec->rd_pos;
+	uint32_t len;
+	int tag;
+
+	if (rec->rd_part)
+		return (int)SHMFD_TAG_DATA;
+	tag = tag_at(r, rec, &pos, &len);
+	if (tag >= 0 && pos != rec->rd_pos)
+		publish_rd(r, rec, pos, 0);
+	return tag;
+}
+
+ssize_t shmfd_ring_readv(const struct shmfd_ring *r, struct shmfd_record *rec,
+			 const struct iovec *iov, size_t iov_nr, bool peek,
+			 enum shmfd_ring_end *ret_end)
+{
+	struct walk w = { .iov = iov, .nr = iov_nr };
+	uint64_t pos = rec->rd_pos;
+	uint32_t part = rec->rd_part;
+	size_t want, done = 0;
+
+	walk_skip(&w, 0);
+	want = walk_left(&w);
+	*ret_end = SHMFD_RING_MORE;
+	for (;;) {
+		uint32_t len;
+		size_t run;
+		int tag = tag_at(r, rec, &pos, &len);
+
+		if (tag == (int)SHMFD_TAG_EOF)
+			*ret_end = SHMFD_RING_EOF;
+		if (tag == (int)SHMFD_TAG_END)
+			*ret_end = SHMFD_RING_END;
+		if (tag == -EPROTO || (tag == (int)SHMFD_TAG_DATA && part >= len)) {
+			if (!done)
+				return -EPROTO;
+			break;
+		}
+		if (tag != (int)SHMFD_TAG_DATA || done == want)
+			break;
+		run = len - part;
+		if (run > want - done)
+			run = want - done;
+		walk_copy(&w, r->base + (pos & (r->cap - 1)) +
+			  SHMFD_HEADER_BYTES + part, run, false);
+		done += run;
+		part += (uint32_t)run;
+		if (part == len) {
+			pos += record_bytes(len);
+			part = 0;
+		}
+	}
+	if (!peek && (pos != rec->rd_pos || part != rec->rd_part))
+		publish_rd(r, rec, pos, part);
+	return (ssize_t)done;
+}
+
+void shmfd_ring_pass(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	publish_rd(r, rec, rec->rd_pos + SHMFD_HEADER_BYTES, 0);
+}
+
+uint64_t shmfd_ring_frontier(const struct shmfd_ring *r, const struct shmfd_record *rec)
+{
+	uint64_t pos = rec->rd_pos, at = pos;
+
+	while (at - rec->rd_pos < r->cap) {
+		uint32_t len;
+
+		if (tag_at(r, rec, &at, &len) != (int)SHMFD_TAG_DATA)
+			break;
+		at += record_bytes(len);
+		pos = at;
+	}
+	return pos;
+}
+
+bool shmfd_ring_is_drained(const struct shmfd_ring *r, const struct shmfd_record *rec)
+{
+	return rec->drain_end ? rec->rd_pos >= rec->drain_end :
+		shmfd_ring_is_empty(r, rec->rd_pos);
+}
+
+ssize_t shmfd_ring_unread(const struct shmfd_ring *r, struct shmfd_record *rec,
+			  int *ret_tag)
+{
+	uint64_t pos = rec->rd_pos;
+	uint32_t part = rec->rd_part;
+	uint64_t sum = 0;
+
+	while (pos - rec->rd_pos < r->cap) {
+		uint32_t len;
+		int tag = tag_at(r, rec, &pos, &len);
+
+		if (ret_tag)
+			*ret_tag = tag;
+		if (tag < 0)
+			return tag;
+		if (tag != (int)SHMFD_TAG_DATA)
+			break;
+		if (part >= len)
+			return -EPROTO;
+		sum += len - part;
+		part = 0;
+		pos += record_bytes(len);
+	}
+	return (ssize_t)sum;
+}
+
+bool shmfd_ring_arrived(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	uint64_t pos = rec->seen_pos;
+	uint64_t start;
+
+	if (rec->rd_pos > pos)
+		pos = rec->rd_pos;
+	start = pos;
+	while (pos - rec->rd_pos <= r->cap) {
+		uint32_t len;
+		int tag = tag_at(r, rec, &pos, &len);
+
+		if (tag <= 0)
+			break;
+		if (tag != (int)SHMFD_TAG_DATA) {
+			pos += SHMFD_HEADER_BYTES;
+			break;
+		}
+		pos += record_bytes(len);
+	}
+	rec->seen_pos = pos;
+	return pos != start;
+}
+
+ssize_t shmfd_ring_resend_run(const struct shmfd_ring *r,
+			      struct shmfd_record *rec, const uint8_t **ret_data)
+{
+	while (rec->resend_pos < rec->wr_pos) {
+		uint32_t len;
+		int tag = header_at(r, rec->resend_pos, &len);
+
+		switch (tag) {
+		case SHMFD_TAG_WRAP:
+			rec->resend_pos = next_lap(r, rec->resend_pos);
+			break;
+		case SHMFD_TAG_EOF:
+		case SHMFD_TAG_END:
+			rec->resend_pos += SHMFD_HEADER_BYTES;
+			break;
+		case SHMFD_TAG_DATA:
+			if (rec->resend_part >= len)
+				return -EPROTO;
+			*ret_data = r->base + (rec->resend_pos & (r->cap - 1)) +
+				SHMFD_HEADER_BYTES + rec->resend_part;
+			return (ssize_t)(len - rec->resend_part);
+		default:
+			return -EPROTO;
+		}
+	}
+	return rec->resend_pos == rec->wr_pos ? 0 : -EPROTO;
+}
+
+void shmfd_ring_resent(const struct shmfd_ring *r, struct shmfd_record *rec,
+		       uint32_t len)
+{
+	uint32_t full = (uint32_t)(load_relaxed(shmfd_ring_slot(r, rec->resend_pos)) >> 32);
+
+	rec->resend_part += len;
+	if (rec->resend_part >= full) {
+		rec->resend_pos += record_bytes(full);
+		rec->resend_part = 0;
+	}
+}

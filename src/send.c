@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Sending.  The order of bytes is kernel, ring, kernel (stream.h); this file
+ * decides for every call where its bytes go, and sleeps when there is no room.
+ * Locks are never held across a system call that can sleep.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+#include "meet.h"
+#include "ready.h"
+#include "stream.h"
+#include "sys.h"
+
+#define LOOK_EVERY	64	/* records between looks at a silent peer */
+#define ROOM_PART	4	/* a writer wakes when this part of the ring is free */
+#define SPIN_LOOKS	16
+#define SPIN_HOLE_NS	100000
+#define CLAMP_IOV	SHMFD_CLAMP_IOV
+
+/* One send call of the host. */
+struct transmit {
+	struct shmfd_stream *s;
+	struct shmfd_record *rec;
+	const struct msghdr *msg;
+	int fd;
+	int flags;
+	size_t total;
+	size_t done;
+	int64_t deadline;	/* 0: none */
+	bool slept;		/* waited for room */
+};
+
+enum { AGAIN = -5000, FULL };
+
+void shmfd_send_wake(struct shmfd_stream *s)
+{
+	/* [wait.S] the publication before this was a full fence */
+	uint32_t attn = load_seq_cst(&s->tx.dir->attn);
+
+	if (likely(!(attn & SHMFD_SLEEP)))
+		return;
+	if (shmfd_sleep_wake(&s->tx.dir->attn, attn, s->wait.link))
+		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
+}
+
+/* ---- the way back ---------------------------------------------------------- */
+
+int shmfd_send_resend(struct shmfd_stream *s, int fd, bool may_block)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	int64_t limit = may_block ? shmfd_now_ns() + 5000000000ll : 0;
+	ssize_t n;
+
+	for (;;) {
+		const uint8_t *data;
+		ssize_t run = shmfd_ring_resend_run(&s->tx, rec, &data);
+
+		if (run <= 0) {
+			if (run < 0)
+				store_relaxed(&rec->pending_err, ECONNRESET);
+			break;
+		}
+		n = shmfd_sys.send(fd, data, (size_t)run, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0) {
+			shmfd_ring_resent(&s->tx, rec, (uint32_t)n);
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			if (!may_block || shmfd_now_ns() > limit)
+				return -EAGAIN;
+			shmfd_sys.poll(&p, 1, 100);
+			continue;
+		}
+		/* nobody is there to read them: the kernel's own reset */
+		store_relaxed(&rec->pending_err, ECONNRESET);
+		break;
+	}
+	store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
+	if (load_relaxed(&rec->wr_shut))
+		shmfd_sys.shutdown(fd, SHUT_WR);
+	return 0;
+}
+
+void shmfd_send_begin_resend(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	rec->resend_pos = pos;
+	rec->resend_part = part;
+	/* rubbish: nothing can be saved */
+	if (rec->wr_pos - pos > s->tx.cap || pos % SHMFD_HEADER_BYTES) {
+		rec->resend_pos = rec->wr_pos;
+		store_relaxed(&rec->pending_err, ECONNRESET);
+	}
+	store_relaxed(&rec->tx_mode, SHMFD_MODE_RESEND);
+	shmfd_send_resend(s, fd, false);
+}
+
+void shmfd_send_frozen(struct shmfd_stream *s, int fd, uint64_t start)
+{
+	struct shmfd_dir *d = s->tx.dir;
+	uint64_t taken = load_acquire(&d->rd_pos); /* [ring.R] stored before the swap */
+	uint32_t part = load_acquire(&d->rd_part);
+	uint64_t open = 0, pos = taken;
+
+	if (!(load_seq_cst(&d->attn) & SHMFD_DIR_HAND_OVER)) { /* [stream.A] */
+		pos = start > taken ? start : taken;
+		if (!cas_seq_cst(&d->split, &open, pos + 1)) /* [stream.A] */
+			pos = open - 1;
+	}
+	shmfd_send_begin_resend(s, fd, pos, pos == taken ? part : 0);
+}
+
+bool shmfd_send_continue(struct shmfd_stream *s, int fd)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	bool done = false;
+
+	if (shmfd_lock(rec, &rec->tx_lock))
+		return false;
+	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
+		done = !shmfd_send_resend(s, fd, false);
+	shmfd_unlock(rec, &rec->tx_lock);
+	return done;
+}
+
+static inline bool is_frozen(struct shmfd_stream *s)
+{
+	return shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN;
+}
+
+/* Now and then, while the reader does not advance: is it still there? */
+static void look_at_link(struct transmit *t)
+{
+	struct shmfd_record *rec = t->rec;
+	uint64_t pos;
+
+	if (likely(++rec->since_look < LOOK_EVERY))
+		return;
+	rec->since_look = 0;
+	pos = load_acquire(&t->s->tx.dir->rd_pos); /* [ring.R] */
+	if (pos == rec->look_rd && shmfd_wait_has_ended(&t->s->wait)) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		shmfd_stream_peer_left(t->s);
+		shmfd_lock(rec, &rec->tx_lock);
+	}
+	rec->look_rd = pos;
+}
+
+/* ---- ring ------------------------------------------------------------------ */
+
+/* Under tx_lock, which it releases.  Bytes in all, AGAIN or FULL. */
+static ssize_t to_ring(struct transmit *t)
+{
+	struct shmfd_stream *s = t->s;
+	struct shmfd_record *rec = t->rec;
+	size_t left = t->total - t->done;
+	uint64_t start = rec->wr_pos;
+	ssize_t n = 0;
+
+	if (load_relaxed(&rec->wr_shut)) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		return t->done ? (ssize_t)t->done : -EPIPE;
+	}
+	if (unlikely(is_frozen(s))) {
+		shmfd_send_frozen(s, shmfd_stream_fd(s, t->fd), rec->wr_pos);
+		shmfd_unlock(rec, &rec->tx_lock);
+		shmfd_ready_changed(s);
+		return AGAIN;
+	}
+	/* short writes of several writers do not mix */
+	if (left > PIPE_BUF || shmfd_ring_room(&s->tx, rec) >= left)
+		n = shmfd_ring_writev(&s->tx, rec, t->msg->msg_iov, t->msg->msg_iovlen, t->done);
+	if (unlikely(n < 0)) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		shmfd_stream_retreat(s, SHMFD_WHY_PROTOCOL);
+		shmfd_sys.shutdown(shmfd_stream_fd(s, t->fd), SHUT_RDWR);
+		return t->done ? (ssize_t)t->done : -ECONNRESET;
+	}
+	if (n > 0) {
+		t->done += (size_t)n;
+		counter_add(&rec->ring_tx_bytes, (uint64_t)n);
+		counter_add(&rec->ring_tx_msgs, 1);
+		shmfd_send_wake(s);
+		if (unlikely(is_frozen(s)))
+			shmfd_send_frozen(s, shmfd_stream_fd(s, t->fd), start);
+		else
+			look_at_link(t);
+	}
+	shmfd_unlock(rec, &rec->tx_lock);
+	return t->done == t->total ? (ssize_t)t->done : FULL;
+}
+
+static bool has_room(struct shmfd_stream *s, struct shmfd_record *rec)
+{
+	uint64_t pos = load_seq_cst(&s->tx.dir->rd_pos); /* [ring.R] */
+
+	/* an impossible position ends the wait: the next write finds it */
+	return rec->wr_pos - pos <= s->tx.cap - s->tx.cap / ROOM_PART ||
+		rec->wr_pos - pos > s->tx.cap || is_frozen(s);
+}
+
+bool shmfd_send_has_room(struct shmfd_stream *s)
+{
+	return has_room(s, shmfd_stream_record(s));
+}
+
+static bool spin_room(struct shmfd_stream *s, struct shmfd_record *rec, uint32_t budget)
+{
+	int64_t start = shmfd_now_ns(), last = start, now;
+
+	for (;;) {
+		for (int i = 0; i < SPIN_LOOKS; i++) {
+			if (has_room(s, rec))
+				return true;
+			cpu_pause();
+		}
+		now = shmfd_now_ns();
+		if (now - last > SPIN_HOLE_NS) {
+			shmfd_spin_preempted(&s->spin);
+			return false;
+		}
+		if (now - start > budget)
+			return false;
+		last = now;
+	}
+}
+
+static int wait_room(struct transmit *t)
+{
+	struct shmfd_stream *s = t->s;
+	uint32_t turn, budget;
+	int64_t start, left = -1;
+	int ret;
+
+	shmfd_stream_show_cpu(s);
+	budget = shmfd_spin_budget(&s->spin, shmfd_stream_same_cpu(s));
+	if (budget && spin_room(s, t->rec, budget)) {
+		shmfd_spin_paid(&s->spin);
+		return 0;
+	}
+	if (shmfd_ready_may_sleep(s)) {
+		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
+		return 0;
+	}
+	if (!shmfd_wait_enter(&s->wait, &s->pollers)) {
+		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
+		return 0;
+	}
+	turn = shmfd_wait_turn(&s->wait);
+	shmfd_sleep_set(&s->tx.dir->room_sleep); /* [wait.S] */
+	if (has_room(s, t->rec)) {
+		shmfd_wait_exit(&s->wait);
+		return 0;
+	}
+	if (t->deadline) {
+		left = t->deadline - shmfd_now_ns();
+		if (left < 0)
+			left = 0;
+	}
+	start = budget ? shmfd_now_ns() : 0;
+	ret = shmfd_wait_sleep(&s->wait, turn, left);
+	if (budget)
+		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
+	shmfd_ready_rang(s);
+	if (ret == 1)
+		shmfd_stream_peer_left(s);
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- kernel ---------------------------------------------------------------- */
+
+/* The rest of a call whose first part went by ring. */
+static ssize_t rest_by_kernel(struct transmit *t)
+{
+	struct iovec part[CLAMP_IOV];
+	struct msghdr m = { .msg_iov = part };
+	ssize_t n;
+
+	while (t->done < t->total) {
+		m.msg_iovlen = shmfd_iov_part(part, t->msg, t->done, SIZE_MAX);
+		n = shmfd_sys.sendmsg(shmfd_stream_fd(t->s, t->fd), &m,
+				      t->flags | MSG_NOSIGNAL);
+		if (n <= 0)
+			break;
+		t->done += (size_t)n;
+		fetch_add_relaxed(&t->rec->kernel_tx_bytes, (uint64_t)n);
+	}
+	return (ssize_t)t->done;
+}
+
+/* Flushes unread bytes first.  0, or -errno. */
+static ssize_t resend_first(struct transmit *t, bool dontwait)
+{
+	struct shmfd_record *rec = t->rec;
+	int fd = shmfd_stream_fd(t->s, t->fd), ret;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	ret = shmfd_send_resend(t->s, fd, false);
+	shmfd_unlock(rec, &rec->tx_lock);
+	if (!ret) {
+		shmfd_ready_changed(t->s);
+		return AGAIN;
+	}
+	if (dontwait)
+		return t->done ? (ssize_t)t->done : -EAGAIN;
+	if (shmfd_sys.poll(&p, 1, -1) < 0)
+		return t->done ? (ssize_t)t->done : -errno;
+	return AGAIN;
+}
+
+/* Nothing done: the host's own call goes to the kernel, counted as in flight. */
+static ssize_t pass(struct shmfd_record *rec)
+{
+	if (load_acquire(&rec->phase) != SHMFD_LEFT)
+		fetch_add_acq_rel(&rec->tx_inflight, 1);
+	return SHMFD_PASS;
+}
+
+/* tx_mode KERNEL or OFFER.  Under tx_lock, which it releases. */
+static ssize_t to_kernel(struct transmit *t)
+{
+	struct shmfd_stream *s = t->s;
+	struct shmfd_record *rec = t->rec;
+	uint32_t phase = load_acquire(&rec->phase);
+
+	if (t->done && !load_relaxed(&rec->pending_err)) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		return rest_by_kernel(t);
+	}
+	if (t->done) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		return (ssize_t)t->done;
+	}
+	/* AF_UNIX tells a writer that slept, and any other EPIPE (net/unix/af_unix.c) */
+	if (unlikely(load_relaxed(&rec->pending_err)) && (rec->family != AF_UNIX || t->slept)) {
+		shmfd_unlock(rec, &rec->tx_lock);
+		return -shmfd_take_error(s);
+	}
+	pass(rec);
+	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
+	    !(t->flags & MSG_MORE) && load_relaxed(&rec->tx_inflight) == 1 &&
+	    load_acquire(&s->tx.dir->rx_ready) && /* [stream.X] */
+	    shmfd_dir_state(s->tx.dir) == SHMFD_DIR_OFFERED) {
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */
+		store_relaxed(&rec->tx_mode, SHMFD_MODE_OFFER);
+	}
+	shmfd_unlock(rec, &rec->tx_lock);
+	return SHMFD_PASS;
+}
+
+/* After the last kernel message: the ring is next.  Under tx_lock. */
+static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec)
+{
+	if (load_acquire(&rec->phase) != SHMFD_PAIRED ||
+	    shmfd_dir_state(s->tx.dir) != SHMFD_DIR_OFFERED) {
+		store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
+		return;
+	}
+	store_seq_cst(&s->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes)); /* [stream.X] */
+	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
+	shmfd_send_wake(s);
+}
+
+void shmfd_send_end(struct shmfd_stream *s, int fd, ssize_t n)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	bool switched = false;
+
+	if (n > 0) {
+		fetch_add_relaxed(&rec->kernel_tx_bytes, (uint64_t)n);
+		counter_add(&rec->kernel_tx_msgs, 1);
+	}
+	if (load_acquire(&rec->phase) == SHMFD_LEFT && !load_relaxed(&rec->tx_inflight))
+		return;
+	if (fetch_sub_acq_rel(&rec->tx_inflight, 1) == 1 && n > 0 &&
+	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_OFFER &&
+	    !shmfd_lock(rec, &rec->tx_lock)) {
+		if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_OFFER &&
+		    !load_relaxed(&rec->tx_inflight)) {
+			switch_over(s, rec);
+			switched = true;
+		}
+		shmfd_unlock(rec, &rec->tx_lock);
+	}
+	if (switched)
+		shmfd_ready_changed(s);
+	shmfd_meet_tick(s, fd);
+}
+
+/* ---- calls ------------------------------------------------------------------ */
+
+static ssize_t attempt(struct transmit *t, bool dontwait)
+{
+	struct shmfd_record *rec = t->rec;
+
+	if (shmfd_lock(rec, &rec->tx_lock))
+		return t->done ? (ssize_t)t->done : dontwait ? -EAGAIN : -EINTR;
+	switch (load_relaxed(&rec->tx_mode)) {
+	case SHMFD_MODE_RING:
+		if (t->msg->msg_name && rec->family == AF_UNIX) {
+			shmfd_unlock(rec, &rec->tx_lock);
+			return -EISCONN;
+		}
+		return to_ring(t);
+	case SHMFD_MODE_RESEND:
+		return resend_first(t, dontwait);
+	default:
+		return to_kernel(t);
+	}
+}
+
+ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int flags)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	struct transmit t = { .s = s, .rec = rec, .msg = msg, .fd = fd, .flags = flags };
+	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
+	ssize_t n;
+
+	if (load_acquire(&rec->phase) == SHMFD_LEFT &&
+	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
+	    !load_relaxed(&rec->pending_err))
+		return SHMFD_PASS;
+	if (unlikely((flags & MSG_OOB) || msg->msg_controllen))
+		shmfd_stream_retreat(s, flags & MSG_OOB ? SHMFD_WHY_OOB : SHMFD_WHY_ANCILLARY);
+	if (unlikely(msg->msg_iovlen > IOV_MAX || (!shmfd_stream_is_user(s) && !s->seg)))
+		return pass(rec);
+	n = shmfd_check_msg(msg);
+	if (unlikely(n))
+		return n;
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		t.total += msg->msg_iov[i].iov_len;
+	for (;;) {
+		n = attempt(&t, dontwait);
+		if (n == AGAIN)
+			continue;
+		if (n != FULL)
+			return n;
+		store_relaxed(&s->tx_nospace, 1);
+		if (dontwait)
+			return t.done ? (ssize_t)t.done : -EAGAIN;
+		if (rec->sndtimeo_ns && !t.deadline)
+			t.deadline = shmfd_now_ns() + rec->sndtimeo_ns;
+		n = wait_room(&t);
+		t.slept = true;
+		if (n < 0)
+			return t.done ? (ssize_t)t.done : n == -ETIMEDOUT ? -EAGAIN : n;
+	}
+}
+
+/* One span from the file into the ring.  Under tx_lock. */
+static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int in_fd,
+			 off_t off, size_t len)
+{
+	struct shmfd_span span;
+	uint64_t start = rec->wr_pos;
+	ssize_t n;
+	int ret = shmfd_ring_reserve(&s->tx, rec, len, &span);
+
+	if (ret <= 0)
+		return ret ? ret : FULL;
+	n = shmfd_sys.pread(in_fd, span.data, span.len, off);
+	if (n <= 0)
+		return n ? -errno : 0;
+	shmfd_ring_commit(&s->tx, rec, &span, (uint32_t)n);
+	counter_add(&rec->ring_tx_bytes, (uint64_t)n);
+	shmfd_send_wake(s);
+	if (unlikely(is_frozen(s)))
+		shmfd_send_frozen(s, load_relaxed(&s->fd), start);
+	return n;
+}
+
+ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, size_t len)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	struct transmit t = { .s = s, .rec = rec, .fd = fd, .total = len };
+	bool dontwait = load_relaxed(&rec->nonblock);
+	ssize_t n = 0;
+
+	if (!shmfd_stream_is_user(s) && !s->seg)
+		return pass(rec);
+	while (t.done < len) {
+		if (shmfd_lock(rec, &rec->tx_lock))
+			return t.done ? (ssize_t)t.done : -EINTR;
+		if (load_relaxed(&rec->tx_mode) != SHMFD_MODE_RING || is_frozen(s)) {
+			bool pass = load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL;
+
+			shmfd_unlock(rec, &rec->tx_lock);
+			if (t.done || pass)
+				break;
+			/* an empty send brings the direction on */
+			n = shmfd_send(s, fd, &(struct msghdr){ 0 }, 0);
+			if (n == SHMFD_PASS)
+				return n;
+			if (n < 0)
+				return n;
+			continue;
+		}
+		if (load_relaxed(&rec->wr_shut)) {
+			shmfd_unlock(rec, &rec->tx_lock);
+			return t.done ? (ssize_t)t.done : -EPIPE;
+		}
+		n = file_span(s, rec, in_fd, off + (off_t)t.done, len - t.done);
+		if (n > 0)
+			look_at_link(&t);
+		shmfd_unlock(rec, &rec->tx_lock);
+		if (n > 0) {
+			t.done += (size_t)n;
+			continue;
+		}
+		if (n != FULL)
+			break;
+		store_relaxed(&s->tx_nospace, 1);
+		if (t.done || dontwait) {
+			n = -EAGAIN;
+			break;
+		}
+		n = wait_room(&t);
+		if (n < 0)
+			break;
+	}
+	if (t.done)
+		counter_add(&rec->ring_tx_msgs, 1);
+	if (!t.done && !n && len && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL) {
+		struct msghdr none = { 0 };
+
+		/* counted as in flight like any kernel send */
+		return shmfd_send(s, fd, &none, MSG_MORE);
+	}
+	return t.done ? (ssize_t)t.done : n;
+}
+
+int shmfd_shutdown(struct shmfd_stream *s, int how)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	int ret = SHMFD_PASS;
+
+	if (how < 0 || how > 2)
+		return SHMFD_PASS;
+	if (s->seg && rec->family != AF_UNIX && load_relaxed(&rec->wr_shut) &&
+	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
+	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+		return -ENOTCONN;	/* both ends have sent their FIN */
+	if (how == SHUT_RD && rec->family != AF_UNIX && s->seg &&
+	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING && !load_acquire(&s->wait.blocked) &&
+	    !load_acquire(&s->pollers) && !shmfd_ready_may_sleep(s)) {
+		/* what arrives is still readable (linux/net/ipv4/tcp.c) */
+		store_relaxed(&rec->rd_shut, 1);
+		shmfd_ready_poke(s);
+		return SHMFD_PASS;
+	}
+	if (how != SHUT_WR || !s->seg)
+		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);
+	if (how == SHUT_RD)
+		return SHMFD_PASS;
+	if (!s->seg || shmfd_lock(rec, &rec->tx_lock))
+		return SHMFD_PASS;
+	switch (load_relaxed(&rec->tx_mode)) {
+	case SHMFD_MODE_RING:
+		ret = 0;
+		if (load_relaxed(&rec->wr_shut))
+			break;
+		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+		store_relaxed(&rec->wr_shut, 1);
+		if (is_frozen(s))
+			shmfd_send_frozen(s, load_relaxed(&s->fd), rec->wr_pos);
+		else
+			shmfd_send_wake(s);
+		break;
+	case SHMFD_MODE_RESEND:
+		shmfd_send_resend(s, load_relaxed(&s->fd), true);
+		break;
+	default: {
+		uint32_t old = load_seq_cst(&s->tx.dir->attn); /* [stream.A] */
+
+		/* end-of-file goes by the kernel: never switch any more */
+		while ((old & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_OFFERED &&
+		       /* [stream.A] */
+		       !cas_seq_cst(&s->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
+			;
+	}
+	}
+	shmfd_unlock(rec, &rec->tx_lock);
+	shmfd_ready_poke(s);
+	return ret;
+}
+
+ssize_t shmfd_unsent(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint64_t used;
+
+	if (!s->seg || load_relaxed(&rec->tx_mode) != SHMFD_MODE_RING)
+		return SHMFD_PASS;
+	if (rec->family != AF_UNIX)
+		return 0;	/* delivered is acknowledged (tcp(7)) */
+	used = rec->wr_pos - load_acquire(&s->tx.dir->rd_pos); /* [ring.R] */
+	return used > s->tx.cap ? 0 : (ssize_t)used;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHMFD_STREAM_H
+#define SHMFD_STREAM_H
+
+/*
+ * One stream: how a number becomes one, how it moves to rings and back, how it
+ * ends.  Sending is in send.c, receiving in recv.c, the way to the peer in
+ * meet.c, readiness in ready.c.
+ *
+ *   COUNTING --qualifies--> MEETING --both proven--> PAIRED --retreat--> LEFT
+ *      \________________________\______ gives up, pinned ______________/
+ *
+ * COUNTING, MEETING: all bytes go by the kernel, calls are counted.
+ * PAIRED: the segment is mapped; each direction enters its ring by itself.
+ * LEFT: the kernel again, for good.  A direction may still have to drain its
+ * ring (rx_mode RING) or to send again what the peer did not read (RESEND).
+ *
+ * Switching a direction to its ring, W the writer, R the reader:
+ *   R  [X] rx_ready = 1
+ *   W  sees rx_ready at a send, nobody else of its end inside a kernel send:
+ *      [X] w_flags |= INTENT; sends this one message by the kernel;
+ *      [X] switch_at = bytes sent by kernel; later messages go by ring
+ *   R  knows switch_at: takes exactly the bytes before it from the kernel, then
+ *      CAS OFFERED -> RING, then reads the ring.
+ * A reader that entered a plain kernel receive before it saw INTENT is woken by
+ * that last kernel message; so no reader ever sleeps beside its ring.
+ *
+ * Retreat, by either end, each direction by CAS on its state in attn:
+ *   reader leaves:  OFFERED|RING -> FROZEN (it has not entered: it may still
+ *                   take what is in the ring, after switch_at).  From which position on do the
+ *                   bytes go by kernel?  Both may say, one CAS of `split`
+ *                   decides.  The reader, after its swap, proposes the end of
+ *                   what it finds published, and reads that out of the ring at
+ *                   leisure: nothing of it has to be sent again.  The writer
+ *                   looks at attn after every record; one that published while
+ *                   the swap happened proposes the start of that record (or
+ *                   rd_pos, if it was taken already), any other its wr_pos.
+ *                   A reader that hands the socket over (exec, SCM_RIGHTS,
+ *                   stdio) can take nothing along: HAND_OVER in the same swap,
+ *                   the writer sends all after rd_pos, rd_part by kernel.
+ *   writer leaves:  OFFERED -> FROZEN (nothing of the ring was read: it sends
+ *                   all by kernel itself), or RING -> ENDED and an END record:
+ *                   the reader drains the ring, then reads the kernel.
+ * A writer may not end a direction whose reader has not entered: a reader
+ * inside a kernel receive could take newer kernel bytes before the ring's.
+ * Then the link is shut down, which wakes every sleeper of both ends.  A link
+ * that ended while the words say otherwise is a death: the survivor makes both
+ * swaps for the dead and goes on the same way.  Model: tests/model/retreat.pml.
+ *
+ * Labels:
+ * A: attn, split: who leaves a direction stores its position and records first;
+ *    who sees the state sees them.
+ * X: switch_at, w_flags, rx_ready: a switch is seen with the bytes before it.
+ * P: phase: PAIRED is stored after the rings and the mapping are set, LEFT
+ *    after both directions were left.
+ *
+ * Locks: rx_lock before tx_lock; meet_lock before both.  Never held asleep.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "fdmap.h"
+#include "lock.h"
+#include "report.h"
+#include "ring.h"
+#include "shmfd/layout.h"
+#include "table.h"
+#include "wait.h"
+
+enum shmfd_phase {
+	SHMFD_COUNTING = 0,
+	SHMFD_MEETING,
+	SHMFD_PAIRED,
+	SHMFD_LEFT,
+};
+
+/* The epoll registration of a stream; one, more make it retreat (epoll.c). */
+struct shmfd_reg {
+	uint32_t set;		/* index of the set plus 1; 0: none */
+	int fd;			/* the number it was registered under */
+	uint32_t events;	/* what the host asked for */
+	uint64_t data;		/* the host's, never changed */
+	bool tagged;		/* the kernel's set holds our tag and the link */
+	bool counted;		/* among the stream's pollers */
+	bool unlinked;		/* the link was taken out: it has ended */
+	uint32_t watched;	/* what the kernel watches on the socket */
+	bool fresh;		/* added or modified: report the present state */
+	bool parked;		/* deleted by the host, left in the kernel's set */
+	bool disarmed;		/* one-shot was delivered */
+	bool hot;		/* in the hot list */
+	bool many;		/* registered more than once: kernel only */
+	uint32_t served;	/* the set's count when it last had an event */
+	uint32_t next, prev;	/* hot list: stream index plus 1 */
+};
+
+/* What a sleeper that nobody can kick adds to `pollers`. */
+#define SHMFD_POLLER_ALONE	0x10000u
+
+/* Threads that may sleep in poll on one stream at a time. */
+#define SHMFD_KICKS	4
+
+/* What one process knows of a stream beside its record.  Copied by fork. */
+struct shmfd_stream {
+	_Atomic uint32_t users;		/* calls inside; pins it against close */
+	_Atomic uint32_t numbers;	/* descriptors of this process, 0: free */
+	_Atomic uint32_t closing;	/* last number closed, users still inside */
+	_Atomic uint32_t parted;	/* the rings were left for the close */
+	_Atomic int fd;			/* one of its numbers */
+	int keep_fd;			/* hidden duplicate for those users, or -1 */
+	int listener;			/* rendezvous while MEETING, or -1 */
+	_Atomic uint32_t pollers;	/* sleepers beside single calls: poll, select, epoll */
+	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
+	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
+	struct shmfd_segment *seg;	/* NULL before PAIRED */
+	struct shmfd_ring rx, tx;
+	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */
+	struct shmfd_spin spin;
+	struct shmfd_reg reg;
+};
+
+extern struct shmfd_stream shmfd_streams[SHMFD_TABLE_RECORDS];
+/* This process; changes in a forked child. */
+extern uint32_t shmfd_pid;
+
+/* Result of a begin: the caller makes its own real call, then calls end. */
+#define SHMFD_PASS	(-4096)
+
+static inline uint32_t shmfd_stream_index(const struct shmfd_stream *s)
+{
+	return (uint32_t)(s - shmfd_streams);
+}
+
+static inline struct shmfd_record *shmfd_stream_record(const struct shmfd_stream *s)
+{
+	return shmfd_table_record(shmfd_stream_index(s));
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+/* State of a direction.  [stream.A] seq_cst: ordered with the publications. */
+static inline uint32_t shmfd_dir_state(struct shmfd_dir *d)
+{
+	return load_seq_cst(&d->attn) & SHMFD_DIR_STATE_MASK; /* [stream.A] */
+}
+
+/* The stream behind @fd, pinned until put; NULL if it is none of ours. */
+struct shmfd_stream *shmfd_stream_get(int fd);
+void shmfd_stream_put(struct shmfd_stream *s);
+
+/*
+ * Makes @fd, just connected or accepted, a stream in the kernel phase.
+ * @family: AF_INET, AF_INET6 or AF_UNIX.  @nonblock: O_NONBLOCK of the file.
+ * Failure (no memory) leaves it unknown, that is with the kernel.
+ */
+void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock);
+
+/* @new_fd is now another number of the stream behind @fd. */
+void shmfd_stream_dup(int fd, int new_fd);
+
+/*
+ * The host closes @fd (or replaces it by dup2).  If it is the last number here,
+ * the ring directions are ended and the peer is told.  The caller then closes
+ * the number with @real_close, or, NULL, replaces it itself and calls nothing.
+ * Returns what real_close returned, 0 without.
+ */
+int shmfd_stream_close(int fd, int (*real_close)(int fd));
+
+/* The number under which the kernel socket of a pinned stream is reachable. */
+static inline int shmfd_stream_fd(const struct shmfd_stream *s, int fd)
+{
+	return unlikely(load_relaxed(&s->closing)) && s->keep_fd >= 0 ? s->keep_fd : fd;
+}
+
+/* Sums of the streams that ended here and of those that live. */
+void shmfd_stream_totals(struct shmfd_totals *ret);
+
+/* fork: holders are counted before the child exists. */
+void shmfd_stream_fork_prepare(void);
+void shmfd_stream_fork_failed(void);
+void shmfd_stream_fork_child(bool counted);
+/* Does what a forked child has to do at its first call, if it is one. */
+void shmfd_stream_notice_fork(void);
+/* True in a forked child that has not been noticed yet. */
+bool shmfd_stream_is_forked(void);
+
+/* ---- moving ------------------------------------------------------------ */
+
+/*
+ * Takes the mapped segment over and becomes PAIRED.  Called by meet.c under
+ * meet_lock; false: the caller must let the stream retreat after unlocking.
+ */
+bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
+		       uint32_t ring_cap);
+
+/*
+ * Moves the stream back to the kernel and keeps it there, whatever its phase.
+ * Exact at any moment, never sleeps, idempotent.  Caller holds no lock.
+ */
+void shmfd_stream_retreat(struct shmfd_stream *s, enum shmfd_reason why);
+
+/*
+ * After a retreat, before code that we do not see uses the socket: sends what
+ * the peer had not read.  Waits for the kernel's buffer, bounded.
+ */
+void shmfd_stream_flush(struct shmfd_stream *s, int fd);
+
+/* The link ended: retreat for a peer that left, or died. */
+void shmfd_stream_peer_left(struct shmfd_stream *s);
+
+/*
+ * True if this process may use the rings; otherwise (a forked child of the one
+ * that promoted it) the stream retreats and false is returned.
+ */
+bool shmfd_stream_is_user(struct shmfd_stream *s);
+
+/*
+ * Publishes rx_ready, unless two or more receives are inside the kernel: the
+ * last kernel message wakes only one.
+ */
+void shmfd_stream_offer(struct shmfd_stream *s);
+
+/* For recv.c: CAS OFFERED -> RING; false if the writer cancelled. */
+bool shmfd_stream_enter(struct shmfd_stream *s);
+
+static inline bool shmfd_stream_has_ring(const struct shmfd_stream *s)
+{
+	return s->seg != NULL;
+}
+
+/* Tells the peer's governor where this end runs. */
+static inline void shmfd_stream_show_cpu(struct shmfd_stream *s)
+{
+	uint32_t cpu = shmfd_cpu();
+
+	/* relaxed: a hint; stored only when it changes */
+	if (cpu && load_relaxed(&s->rx.dir->r_cpu) != cpu)
+		store_relaxed(&s->rx.dir->r_cpu, cpu);
+}
+
+/* Both ends run on one processor now: spinning would only delay the peer. */
+static inline bool shmfd_stream_same_cpu(const struct shmfd_stream *s)
+{
+	uint32_t cpu = shmfd_cpu();
+	/* relaxed: hints for the governor */
+	uint32_t peer = load_relaxed(&s->tx.dir->r_cpu);
+
+	return cpu && peer ? peer == cpu : shmfd_one_cpu();
+}
+
+/* Seconds etc. of SO_RCVTIMEO/SO_SNDTIMEO, O_NONBLOCK: read from the kernel. */
+void shmfd_stream_sync_options(struct shmfd_stream *s, int fd);
+
+/*
+ * True for memory that no process can have: the first page, and beyond user
+ * space.  The kernel's EFAULT for those costs us a comparison; any other bad
+ * pointer faults in the host, as it does in the vDSO (vdso(7)).
+ */
+static inline bool shmfd_is_bad_pointer(const void *p, size_t len)
+{
+	uintptr_t at = (uintptr_t)p;
+
+	return at < SHMFD_PAGE || at + len < at || at + len > 0x7ffffffff000ull;
+}
+
+/* The same for every part of a message.  0, -EINVAL (a length below zero) or
+ * -EFAULT, in the kernel's order (linux/lib/iov_iter.c). */
+int shmfd_check_msg(const struct msghdr *m);
+
+/* ---- data -------------------------------------------------------------- */
+
+/*
+ * Receives into @msg with recv(2) @flags (DONTWAIT, PEEK, WAITALL, TRUNC).  The
+ * name, control and flags members of @msg are set as recvmsg(2) would.
+ * Returns bytes, 0 at end of stream, -errno, or SHMFD_PASS: nothing was done,
+ * make the real call, then shmfd_recv_end() with its result (bytes or -errno).
+ * @is_read: read(2) family, where a zero-length request returns 0 at once.
+ * Concurrency: any threads; sleeps without locks; EINTR as the kernel has it.
+ * Source: recv(2), read(2), tcp(7), unix(7).
+ */
+ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
+		   bool is_read);
+/* True: that was not the end of the stream, begin again. */
+bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags);
+
+/* The same for send(2).  -EPIPE: the caller raises SIGPIPE unless NOSIGNAL. */
+ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg,
+		   int flags);
+void shmfd_send_end(struct shmfd_stream *s, int fd, ssize_t n);
+
+/*
+ * sendfile(2) from a descriptor that pread can read, straight into the ring.
+ * *off as in sendfile, NULL: the file's own position (the caller moved there).
+ */
+ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off,
+		       size_t len);
+
+/*
+ * shutdown(2).  Returns 0, -errno, or SHMFD_PASS: make the real call.
+ */
+int shmfd_shutdown(struct shmfd_stream *s, int how);
+
+/* Bytes FIONREAD and SIOCOUTQ report, or SHMFD_PASS. */
+ssize_t shmfd_unread(struct shmfd_stream *s, int fd);
+ssize_t shmfd_unsent(struct shmfd_stream *s);
+
+/*
+ * Brings the receiving direction on where that needs no byte: enters a ring
+ * that is due, leaves one that is done.  Returns the tag that is next in the
+ * ring; NONE: empty, or not on a ring; -EPROTO.
+ */
+int shmfd_recv_settle(struct shmfd_stream *s);
+
+/* Takes the error SO_ERROR has to report and clears it; 0 if none. */
+int shmfd_take_error(struct shmfd_stream *s);
+
+/*
+ * Copies up to SHMFD_CLAMP_IOV entries of @from, without the first @skip bytes
+ * and limited to @max bytes.  Returns entries.
+ */
+#define SHMFD_CLAMP_IOV	16
+size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip,
+		      size_t max);
+/* True if a writer that found the ring full may try again. */
+bool shmfd_send_has_room(struct shmfd_stream *s);
+/* Rings the reader of the tx direction if it sleeps. */
+void shmfd_send_wake(struct shmfd_stream *s);
+/*
+ * The direction is FROZEN: tx_mode RESEND from @pos, @part on, and a first try.
+ * Caller holds tx_lock.
+ */
+void shmfd_send_begin_resend(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part);
+/* The reader froze the direction: agrees on the split and begins to resend.
+ * @start: where the record of the send in progress begins, else wr_pos. */
+void shmfd_send_frozen(struct shmfd_stream *s, int fd, uint64_t start);
+/* Goes on with a RESEND without waiting.  True: it is done now.  Every call
+ * that waits for the peer's answer does this: the peer may be waiting for
+ * these bytes. */
+bool shmfd_send_continue(struct shmfd_stream *s, int fd);
+static inline bool shmfd_send_is_pending(const struct shmfd_stream *s)
+{
+	return load_relaxed(&shmfd_stream_record(s)->tx_mode) == SHMFD_MODE_RESEND;
+}
+/* Flushes what the peer did not read to the kernel.  Caller holds tx_lock.
+ * Returns 0 when all is sent, -EAGAIN, or -errno. */
+int shmfd_send_resend(struct shmfd_stream *s, int fd, bool may_block);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * See table.h.  The memfd's descriptor stays open, hidden, because /proc/PID/fd
+ * is how another process of the user reads the table without ptrace rights.
+ */
+#define _GNU_SOURCE
+#include "table.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "atomic.h"
+#include "fdmap.h"
+#include "sys.h"
+
+struct shmfd_table *shmfd_table;
+static _Atomic uint32_t making;
+
+static int make(void)
+{
+	struct shmfd_table *t;
+	int fd = shmfd_sys.memfd_create(SHMFD_TABLE_NAME, 1u /* MFD_CLOEXEC */);
+
+	if (fd < 0)
+		return -errno;
+	if (shmfd_sys.ftruncate(fd, (off_t)sizeof(*t))) {
+		shmfd_sys.close(fd);
+		return -ENOMEM;
+	}
+	fd = shmfd_hide_fd(fd);
+	if (fd < 0)
+		return fd;
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (t == MAP_FAILED) {
+		shmfd_unhide_close(fd);
+		return -ENOMEM;
+	}
+	t->magic = SHMFD_TABLE_MAGIC;
+	t->version = SHMFD_LAYOUT_VERSION;
+	t->record_nr = SHMFD_TABLE_RECORDS;
+	shmfd_table = t;
+	return 0;
+}
+
+/* A record whose other holders were killed before they could let go. */
+static bool is_orphan(struct shmfd_record *rec)
+{
+	int pid = (int)load_relaxed(&rec->holder_pid[0]);
+
+	return load_acquire(&rec->used) == 1 && !load_acquire(&rec->user_pid) &&
+		load_acquire(&rec->holders) == 1 && pid > 0 &&
+		kill(pid, 0) && errno == ESRCH;
+}
+
+static int scan(struct shmfd_table *t, bool reclaim)
+{
+	uint32_t start = load_relaxed(&t->next_free); /* a hint */
+
+	for (uint32_t n = 0; n < SHMFD_TABLE_RECORDS; n++) {
+		uint32_t i = (start + n) % SHMFD_TABLE_RECORDS;
+		struct shmfd_record *rec = &t->record[i];
+		uint32_t expect = 0, high;
+
+		if (load_relaxed(&rec->used)) {
+			if (!reclaim || !is_orphan(rec))
+				continue;
+			expect = 1;
+		}
+		/* 2: taken, not yet initialised */
+		if (!cas_acquire(&rec->used, &expect, 2)) /* [table.U] */
+			continue;
+		store_relaxed(&t->next_free, (i + 1) % SHMFD_TABLE_RECORDS);
+		high = load_relaxed(&t->high);
+		while (high <= i && !cas_acquire(&t->high, &high, i + 1))
+			;
+		return (int)i;
+	}
+	return -ENOMEM;
+}
+
+int shmfd_table_alloc(void)
+{
+	struct shmfd_record *rec;
+	int saved = errno, i;
+	uint32_t none = 0;
+
+	if (!shmfd_table) {
+		if (!cas_acquire(&making, &none, 1)) /* [table.M] */
+			return -ENOMEM; /* another thread makes it now */
+		i = shmfd_table ? 0 : make();
+		store_release(&making, 0); /* [table.M] */
+		errno = saved;
+		if (i < 0)
+			return i;
+	}
+	i = scan(shmfd_table, false);
+	if (i < 0)
+		i = scan(shmfd_table, true);
+	errno = saved;
+	if (i < 0)
+		return i;
+	rec = &shmfd_table->record[i];
+	memset((char *)rec + sizeof(rec->used), 0, sizeof(*rec) - sizeof(rec->used));
+	store_relaxed(&rec->holders, 1);
+	store_release(&rec->used, 1); /* [table.U] */
+	return i;
+}
+
+void shmfd_table_free(uint32_t index)
+{
+	store_relaxed(&shmfd_table->next_free, index); /* a hint: stay dense */
+	store_release(&shmfd_table->record[index].used, 0); /* [table.U] */
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHMFD_WAIT_H
+#define SHMFD_WAIT_H
+
+/*
+ * Sleeping, waking and spinning on one link.  Knows a link descriptor and
+ * words in memory; nothing of sockets, streams or rings.
+ *
+ * Sleep and wake ("S"), one direction:
+ *
+ *   who publishes                          who sleeps
+ *   [S] xchg header in the ring            [S] CAS attn, SLEEP
+ *   [S] load_seq_cst attn                  [S] look at the ring again
+ *       SLEEP set: ring bell, clear it         still empty: recv(link)
+ *
+ * Both sides store, then load the other's word, with sequential consistency.
+ * Without that order on either side this loses a wake:
+ *       publisher loads attn = 0 (its header still in the store buffer);
+ *       sleeper sets SLEEP, sees the old, empty header; publisher's header
+ *       lands; nobody rings, the sleeper sleeps beside its data.
+ * With it, one of the two loads sees the other side's store.  tests/model
+ * checks this, and that a mutant without the order fails.
+ *
+ * A bell is a hint: a sleeper that was rung looks again and may sleep again.
+ * A stale bell (rung while the sleeper gave up) costs one spurious wake.
+ * The link's end-of-file wakes for ever: the other end left or died.
+ *
+ * The bell goes out before SLEEP is cleared: a signal handler between the two,
+ * that publishes more and waits for an answer, must not find a silent sleeper.
+ * The word carries a number that every sleeper raises; the publisher clears
+ * SLEEP by CAS from the value it saw, so that it never clears a later sleep.
+ *
+ * Several threads of a process on one link: leader and followers.  The leader
+ * sleeps in recv(link); followers sleep on the futex `turn`, which holds a
+ * count and, in bit 0, whether somebody leads.  Everybody reads turn before the
+ * last look at its own condition.  To lead is to CAS exactly that value; when
+ * that fails the condition is looked at again, because the bell may have been
+ * taken by a leader that left in between.  A leader that leaves for whatever
+ * reason stores the next count and wakes the followers.
+ *
+ * G: turn: what a leader saw before it left is seen by who reads the next
+ * count.
+ *
+ * Why recv: it has exactly the contract of the call that the host made, EINTR
+ * or restart by SA_RESTART, and is a cancellation point.  With a time-out the
+ * kernel's recv (SO_RCVTIMEO) never restarts, and neither does ppoll, which is
+ * used then (signal(7)).  A futex wait has the same contract.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "atomic.h"
+
+/* Per process and link.  Zeroed is the initial state, but for link. */
+struct shmfd_wait {
+	int link;
+	_Atomic uint32_t ended;		/* end-of-file was seen on the link */
+	_Atomic uint32_t turn;		/* count << 1 | somebody leads; a futex */
+	_Atomic uint32_t followers;
+	_Atomic uint32_t blocked;	/* threads between enter and exit */
+};
+
+/* What the spin governor learned about one waiter. */
+struct shmfd_spin {
+	uint32_t budget_ns;		/* 0: do not spin */
+	uint32_t failed;		/* spins in a row that did not pay */
+	uint32_t skip;			/* waits until zero is probed again */
+};
+
+/* Reads the turn.  [wait.G] acquire. */
+static inline uint32_t shmfd_wait_turn(struct shmfd_wait *w)
+{
+	return load_acquire(&w->turn); /* [wait.G] */
+}
+
+/*
+ * A sleeper's word: bit 0 says that it sleeps, bits 16..31 count the sleeps,
+ * bits between are the owner's.  set: full fence, returns nothing; the caller
+ * looks again after it.  Any threads.
+ */
+#define SHMFD_SLEEP	1u
+#define SHMFD_SLEEP_ONE	0x10000u
+
+static inline void shmfd_sleep_set(_Atomic uint32_t *word)
+{
+	uint32_t old = load_relaxed(word);
+
+	/* [wait.S] */
+	while (!cas_seq_cst(word, &old, (old + SHMFD_SLEEP_ONE) | SHMFD_SLEEP))
+		;
+}
+
+/* Wakes who sleeps on @word, after a publication that was a full fence.
+ * True if a bell was rung.  Called with the word as loaded by seq_cst. */
+bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link);
+
+/*
+ * Sleeps until a bell, the link's end, a signal or the time-out.
+ * @turn: from shmfd_wait_turn(), read before the caller's last look.
+ * @timeout_ns: < 0 for ever.
+ * Returns 0: look again; 1: the link has ended; -EINTR; -ETIMEDOUT.
+ * Concurrency: any threads.  A cancellation point if the host's call is one.
+ * Source: recv(2), signal(7), pthreads(7).
+ */
+int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns);
+
+/*
+ * Before a sleeper arms its word: it counts as blocked until exit, or until its
+ * sleep is over, also by cancellation.  False: a
+ * sleeper of another kind is on this link; @others counts those, they raise it
+ * first and then look at `blocked`, so that one of both sees the other before
+ * either can take a bell that was meant for the other.
+ */
+bool shmfd_wait_enter(struct shmfd_wait *w, _Atomic uint32_t *others);
+void shmfd_wait_exit(struct shmfd_wait *w);
+
+/* Rings the bell: wakes the other end's sleeper.  Never blocks, keeps errno. */
+void shmfd_wait_ring(int link);
+
+/* Takes bells that lie in the link.  Returns their number, -EPIPE at its end. */
+int shmfd_wait_drain(struct shmfd_wait *w);
+
+/* True if the link ended; asks the kernel. */
+bool shmfd_wait_has_ended(struct shmfd_wait *w);
+
+/* Monotonic time in ns. */
+int64_t shmfd_now_ns(void);
+
+/* Upper bound of the spin in ns for this wait, 0: sleep at once. */
+uint32_t shmfd_spin_budget(struct shmfd_spin *s, bool same_cpu);
+/* Tells the governor that a spin paid, or how long the block was in all. */
+void shmfd_spin_paid(struct shmfd_spin *s);
+void shmfd_spin_slept(struct shmfd_spin *s, int64_t block_ns);
+/* Tells it that the loop was interrupted: two looks at the clock lay apart. */
+void shmfd_spin_preempted(struct shmfd_spin *s);
+
+/* Ceiling of a spin in ns; set once from the environment. */
+extern uint32_t shmfd_spin_max_ns;
+
+/* The processor this thread runs on, plus 1; 0 if not known cheaply. */
+uint32_t shmfd_cpu(void);
+
+/* True if this process may use one processor only. */
+bool shmfd_one_cpu(void);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Description: bad addresses give EFAULT, never a signal; the stream lives on and
+ * no byte is lost.  A buffer that leaves its mapping in the middle is not here:
+ * by ring that is a fault of the host (README, "Limits").
+ */
+#include "duo.h"
+
+/* volatile: the compiler must not know. */
+static void *volatile bad = (void *)8;
+
+static void server(int fd)
+{
+	char buf[100];
+	struct iovec iov[2] = {{bad, 4}, {buf, 4}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	duo_warmup(fd);
+	duo_await();
+	duo_await_bytes(fd, 26);
+	say_result("read", read(fd, bad, 10));
+	say_result("recv", recv(fd, bad, 10, 0));
+	say_result("recv peek", recv(fd, bad, 10, MSG_PEEK));
+	say_result("recvmsg", recvmsg(fd, &msg, 0));
+	say_result("readv of a bad vector", readv(fd, bad, 2));
+	say_result("recvmsg of a bad header", recvmsg(fd, bad, 0));
+	say_result("readv into a bad part", readv(fd, iov, 2));
+	n = (ssize_t)duo_read_all(fd, buf, 26);
+	say("the rest ends in '%.5s'", buf + n - 5);
+	duo_post();
+	say_result("read", read(fd, buf, sizeof(buf)));
+}
+
+static void client(int fd)
+{
+	struct iovec iov = {bad, 4};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	duo_warmup(fd);
+	say_result("write", write(fd, bad, 10));
+	say_result("send", send(fd, bad, 10, 0));
+	say_result("writev", writev(fd, &iov, 1));
+	say_result("sendmsg", sendmsg(fd, &msg, 0));
+	say_result("writev of a bad vector", writev(fd, bad, 2));
+	say_result("sendmsg of a bad header", sendmsg(fd, bad, 0));
+	duo_write_all(fd, "abcdefghijklmnopqrstuvwxyz", 26);
+	duo_post();
+	duo_await();
+	say_result("write", write(fd, "fine", 4));
+}
+
+DUO_PROGRAM(.description = "EFAULT", .server = server, .client = client)

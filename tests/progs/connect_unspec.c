@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Description: connect to AF_UNSPEC dissolves a TCP stream, the peer sees its end;
+ * the same socket then connects anew and works.
+ */
+#include "duo.h"
+
+static void client(int fd)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage address;
+	socklen_t len = duo_address(&address);
+	char buf[10];
+
+	duo_warmup(fd);
+	say_result("disconnect", connect(fd, &none, sizeof(none)));
+	say_result("write", send(fd, "x", 1, MSG_NOSIGNAL));
+	say_result("read", recv(fd, buf, 1, MSG_DONTWAIT));
+	duo_await();
+	say_result("connect anew", connect(fd, (struct sockaddr *)&address, len));
+	duo_warmup(fd);
+	say_result("read", read(fd, buf, sizeof(buf)));
+}
+
+static void server(int fd)
+{
+	char buf[10];
+
+	duo_warmup(fd);
+	say("poll: %s", duo_poll_bits(duo_poll(fd, 0, 5000)));
+	say_result("read", read(fd, buf, sizeof(buf)));
+	say_result("read", read(fd, buf, sizeof(buf)));
+	duo_post();
+	close(fd);
+	fd = duo_another_warm();
+	duo_write_all(fd, "hello", 5);
+}
+
+DUO_PROGRAM(.description = "AF_UNSPEC disconnects", .traits = DUO_TCP, .server = server,
+	    .client = client)

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Description: many threads and processes write framed records of at most PIPE_BUF
+ * bytes, one call each; no record is torn, each writer's order holds.
+ */
+#include "duo.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+#define WRITERS 6
+#define RECORDS 150
+
+struct record {
+	uint32_t length;
+	uint32_t writer;
+	uint32_t number;
+	unsigned char bytes[PIPE_BUF - 12];
+};
+
+static int stream;
+
+static size_t length_of(uint32_t writer, uint32_t number)
+{
+	return 12 + (writer * 977 + number * 131) % (PIPE_BUF - 12 + 1);
+}
+
+static void *writer(void *arg)
+{
+	uint32_t me = (uint32_t)(uintptr_t)arg;
+	struct record r;
+
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		size_t len = length_of(me, i);
+		ssize_t n;
+
+		r.length = (uint32_t)len;
+		r.writer = me;
+		r.number = i;
+		duo_pattern(r.bytes, len - 12, me * 1000 + i);
+		n = write(stream, &r, len);
+		if (n != (ssize_t)len)
+			die("write %zd of %zu", n, len);
+	}
+	return NULL;
+}
+
+static void client(int fd)
+{
+	pthread_t threads[WRITERS];
+	pid_t child;
+
+	duo_warmup(fd);
+	stream = fd;
+	/* Half of the writers in a child that shares the stream. */
+	child = duo_fork();
+	for (uintptr_t i = 0; i < WRITERS / 2; i++) {
+		uintptr_t me = i + (child ? 0 : WRITERS / 2);
+
+		if (pthread_create(&threads[i], NULL, writer, (void *)me))
+			die("pthread_create");
+	}
+	for (int i = 0; i < WRITERS / 2; i++)
+		pthread_join(threads[i], NULL);
+	if (child == 0)
+		_exit(0);
+	duo_reap(child, "child");
+}
+
+static void server(int fd)
+{
+	uint32_t next[WRITERS] = {0};
+	static struct record r, want;
+	int total = 0;
+
+	duo_warmup(fd);
+	for (;;) {
+		size_t got = duo_read_all(fd, &r, 12);
+
+		if (got == 0)
+			break;
+		if (got != 12 || r.writer >= WRITERS || r.number != next[r.writer] ||
+		    r.length != length_of(r.writer, r.number))
+			die("torn record %d: length %u writer %u number %u", total, r.length,
+			    r.writer, r.number);
+		next[r.writer]++;
+		got = r.length - 12;
+		if (duo_read_all(fd, r.bytes, got) != got)
+			die("short record");
+		duo_pattern(want.bytes, got, r.writer * 1000 + r.number);
+		if (memcmp(want.bytes, r.bytes, got) != 0)
+			die("wrong bytes in record %u of writer %u", r.number, r.writer);
+		total++;
+	}
+	say("%d records", total);
+}
+
+DUO_PROGRAM(.description = "many writers, whole records", .server = server, .client = client)

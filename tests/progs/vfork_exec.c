@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Description: a vfork child closes and dups on its parent's memory, then execs;
+ * the parent's streams are untouched.
+ */
+#include "duo.h"
+
+static char buf[1000];
+
+static void ask(int fd, const char *when)
+{
+	size_t got;
+
+	duo_write_all(fd, buf, 1000);
+	got = duo_read_all(fd, buf, 1000);
+	say("%s: %zu sum %016llx", when, got, (unsigned long long)duo_sum(buf, got));
+}
+
+static void client(int fd)
+{
+	volatile int other;
+	volatile pid_t child;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	duo_pattern(buf, sizeof(buf), 1);
+	duo_warmup(fd);
+	other = duo_another_warm();
+	for (int way = 0; way < 3; way++) {
+		child = vfork();
+		if (child == 0) {
+			if (way == 0) {
+				close(fd);
+				close(other);
+				dup2(null, fd);
+			} else if (way == 1) {
+				close_range(3, ~0u, 0);
+			} else {
+				dup2(fd, other);
+				fcntl(fd, F_SETFD, 0);
+				dup2(null, STDIN_FILENO);
+			}
+			execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);
+			_exit(126);
+		}
+		duo_reap(child, "child");
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		ask(fd, "first stream");
+		ask(other, "second stream");
+	}
+}
+
+static void server(int fd)
+{
+	int other;
+
+	duo_warmup(fd);
+	other = duo_another_warm();
+	for (int i = 0; i < 6; i++) {
+		int from = i % 2 ? other : fd;
+		size_t got = duo_read_all(from, buf, 1000);
+
+		duo_write_all(from, buf, got);
+	}
+	say_result("read", read(fd, buf, 1));
+	say_result("read", read(other, buf, 1));
+}
+
+DUO_PROGRAM(.description = "vfork children and their parent", .server = server, .client = client)

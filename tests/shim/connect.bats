@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+#
+# Making streams.
+# Every program runs on the plain kernel and preloaded; see run_modes.bash.
+
+load run_modes
+
+@test "non-blocking connect: EINPROGRESS, SO_ERROR, EISCONN, then a stream" {
+	check connect_nonblock
+}
+
+@test "refused connects, listeners and unconnected sockets" {
+	check connect_refused
+}
+
+@test "AF_UNSPEC: dissolves a used stream, the socket connects anew" {
+	check connect_unspec
+}
+
+@test "accept and accept4: flags, addresses, early and departed clients" {
+	check accept_kinds
+}
+
+@test "names and options: the same before and after use" {
+	check names_options
+}
+
+@test "urgent data of a used TCP stream" {
+	check urgent
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+#
+# How streams end.
+# Every program runs on the plain kernel and preloaded; see run_modes.bash.
+
+load run_modes
+
+@test "half close: reads 0 for ever, the other direction lives on, either order" {
+	check half_close
+}
+
+@test "shutdown RD, WR, RDWR: results, poll bits and repetition" {
+	check shutdown_kinds
+}
+
+@test "close with unread input: the peer drains, then ECONNRESET, then 0" {
+	check close_unread
+}
+
+@test "SO_LINGER 0: close is a reset" {
+	check linger_reset
+}
+
+@test "writing to a peer that closed: the kernel's errors in its order" {
+	check write_after_close
+}
+
+@test "SIGPIPE: once per failed write, to the writer, not with MSG_NOSIGNAL, kills by default" {
+	check sigpipe
+}
+
+@test "bytes in flight: arrive though their writer closed or exited" {
+	check close_in_flight
+}
+
+@test "a peer killed by SIGKILL: blocked reader, poller and writer wake" {
+	check peer_killed
+}
+
+@test "another thread: its shutdown wakes a blocked reader, its close does not" {
+	check thread_wake
+}

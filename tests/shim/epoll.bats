@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+#
+# epoll.
+# Every program runs on the plain kernel and preloaded; see run_modes.bash.
+
+load run_modes
+
+@test "level-triggered: reports while input is there, keeps all 64 bits of data" {
+	check epoll_level
+}
+
+@test "edge-triggered: once per arrival, unread input or not" {
+	check epoll_edge
+}
+
+@test "one-shot: once until MOD" {
+	check epoll_oneshot
+}
+
+@test "the errors of epoll_create, epoll_ctl, epoll_wait" {
+	check epoll_errors
+}
+
+@test "one event at a time: neither streams nor kernel descriptors starve" {
+	check epoll_many
+}
+
+@test "a stream registered before its promotion works like one registered after" {
+	check epoll_early
+}
+
+@test "dups and closes: the set knows open files, not numbers" {
+	check epoll_dup
+}
+
+@test "RDHUP, HUP and ERR at half close, close and reset" {
+	check epoll_ends
+}
+
+@test "sets within sets, poll and select" {
+	check epoll_nested
+}
+
+@test "another thread changes the set while one sleeps in it" {
+	check epoll_threads
+}
+
+@test "a forked child uses the set it inherited" {
+	check epoll_fork
+}

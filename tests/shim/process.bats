@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+#
+# Descriptors, processes, threads.
+# Every program runs on the plain kernel and preloaded; see run_modes.bash.
+
+load run_modes
+
+@test "dup, dup2, dup3, F_DUPFD: one stream, lives until the last number is closed" {
+	check dup_family
+}
+
+@test "fork: parent and child use one stream in turn" {
+	check fork_share
+}
+
+@test "a preforking server: children exit, close everything, or are killed" {
+	check fork_many
+}
+
+@test "a host that closes every descriptor but its stream goes on with it" {
+	check close_all
+}
+
+@test "vfork: what the child closes on its parent's memory stays the child's" {
+	check vfork_exec
+}
+
+@test "fork and exec, posix_spawn: the stream is 0 and 1 of cat" {
+	check exec_stdio
+}
+
+@test "exec in place: another program goes on with the used stream" {
+	check exec_in_place
+}
+
+@test "system, popen, posix_spawn beside a stream, and one the shell writes to" {
+	check spawn_beside
+}
+
+@test "daemon(): the stream goes on in the daemon" {
+	check daemonise
+}
+
+@test "fdopen, fprintf, getline, dprintf, fclose on a used stream" {
+	check stdio_stream
+}
+
+@test "SCM_RIGHTS: a used stream handed to another process and to oneself" {
+	check pass_stream
+}
+
+@test "descriptors and credentials within an AF_UNIX stream" {
+	check ancillary
+}
+
+@test "syscall(): raw calls and libc's see one stream" {
+	check raw_syscalls
+}
+
+@test "two threads: one reads while the other writes" {
+	check threads_duplex
+}
+
+@test "many writers: records of up to PIPE_BUF stay whole" {
+	check threads_writers
+}
+
+@test "200 streams with both ends in one process and thread" {
+	check self_connect
+}
+
+@test "socketpair: within a process and to a child" {
+	check socketpair_streams
+}
+
+@test "the host's own descriptor limit and numbers are as ever" {
+	check fd_limit
+}
+
+@test "SCM_RIGHTS and exec: a used stream visits programs without the preload" {
+	check pass_plain
+}
+
+@test "_Fork, raw fork, clone: children without atfork handlers" {
+	check fork_kinds
+}
+
+@test "a stream on 0, 1 and 2: printf, fgets, perror" {
+	check stdio_numbers
+}
+
+@test "POSIX AIO on a used stream" {
+	check aio_stream
+}
+
+@test "several threads blocked in read: every byte goes to one of them" {
+	check threads_readers
+}
+
+@test "readers asleep from the first byte on: promotion happens around them" {
+	check threads_early
+}
+
+@test "datagrams and pipes: left alone" {
+	check other_sockets
+}

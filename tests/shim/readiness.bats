@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+#
+# poll, select, and signals that end a wait.
+# Every program runs on the plain kernel and preloaded; see run_modes.bash.
+
+load run_modes
+
+@test "poll: bits through the life of a stream, time-outs" {
+	check poll_states
+}
+
+@test "a full stream is not writable, and wakes its waiters once drained" {
+	check poll_full
+}
+
+@test "poll: streams, pipe, eventfd, timerfd, negative and closed numbers together" {
+	check poll_mixed
+}
+
+@test "select and pselect: sets, time left, bad descriptors, ends" {
+	check select_sets
+}
+
+@test "ppoll, pselect, epoll_pwait, epoll_pwait2: the mask holds for the wait alone" {
+	check wait_masks
+}
+
+@test "EINTR and SA_RESTART: blocked calls end or go on as the kernel's" {
+	check signal_eintr
+}
+
+@test "signal handlers: may read and write the stream they interrupt" {
+	check signal_io
+}
+
+@test "O_ASYNC, F_SETOWN, F_SETSIG: a signal at each arrival" {
+	check async_signal
+}
+
+@test "cancellation: a blocked thread can be cancelled, the stream lives" {
+	check thread_cancel
+}

@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * meet.c and stream.c with send.c and recv.c: two ends of a real stream in one
+ * process meet, move to rings and back, and end as the kernel's streams do.
+ * What happens when the system refuses something, or somebody else answers on
+ * the rendezvous, is in test_meet_fail.c, a hostile peer in test_stream_hostile.c.
+ */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pair.h"
+#include "segment.h"
+#include "sys.h"
+
+static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
+
+static uint8_t byte_at(uint64_t n)
+{
+	return (uint8_t)(n % 249 ^ n >> 12);
+}
+
+/* Sends @len bytes of the stream from number @from on.  Bytes taken, or -errno. */
+static ssize_t send_bytes(int fd, uint64_t from, size_t len, int flags)
+{
+	static uint8_t buf[200000];
+
+	assert_true(len <= sizeof(buf));
+	for (size_t i = 0; i < len; i++)
+		buf[i] = byte_at(from + i);
+	return pair_send(fd, buf, len, flags);
+}
+
+/* Receives up to @len bytes that have to be number @from and on. */
+static ssize_t take_bytes(int fd, uint64_t from, size_t len, int flags)
+{
+	static uint8_t buf[200000];
+	ssize_t n;
+
+	assert_true(len <= sizeof(buf));
+	n = pair_recv(fd, buf, len, flags);
+	for (ssize_t i = 0; i < n; i++)
+		assert_int_equal(buf[i], byte_at(from + (uint64_t)i));
+	return n;
+}
+
+/* ---- life ------------------------------------------------------------------ */
+
+static void test_both_ends_meet_and_leave_no_descriptor_behind(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		int before = pair_count_fds(), fd[2];
+
+		pair_meet(families[i], fd);
+		/* two sockets and two ends of the link; listener and memfd are gone */
+		assert_int_equal(pair_count_fds(), before + 4);
+		for (int k = 0; k < 2; k++) {
+			struct shmfd_stream *s = pair_stream(fd[k]);
+
+			assert_int_equal(load_relaxed(&pair_record(fd[k])->phase), SHMFD_PAIRED);
+			assert_int_equal(s->listener, -1);
+			assert_true(shmfd_fd_is(s->wait.link, SHMFD_FD_HIDDEN));
+			assert_true(fcntl(s->wait.link, F_GETFD) & FD_CLOEXEC);
+			assert_int_equal(s->rx.cap, 65536);
+		}
+		pair_close(fd);
+		assert_null(pair_stream(fd[0]));
+		assert_int_equal(pair_count_fds(), before);
+	}
+}
+
+static void test_bytes_go_by_memory_alone(void **state)
+{
+	char c;
+
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		uint64_t kernel, ring;
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		kernel = load_relaxed(&pair_record(fd[0])->kernel_tx_bytes);
+		ring = load_relaxed(&pair_record(fd[0])->ring_tx_bytes);
+		assert_int_equal(kernel + ring,
+				 load_relaxed(&pair_record(fd[1])->kernel_rx_bytes) +
+				 load_relaxed(&pair_record(fd[1])->ring_rx_bytes));
+		assert_int_equal(send_bytes(fd[0], 0, 1000, 0), 1000);
+		assert_int_equal(recv(fd[1], &c, 1, MSG_DONTWAIT), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(take_bytes(fd[1], 0, 2000, MSG_DONTWAIT), 1000);
+		assert_int_equal(load_relaxed(&pair_record(fd[0])->kernel_tx_bytes), kernel);
+		assert_int_equal(load_relaxed(&pair_record(fd[0])->ring_tx_bytes), ring + 1000);
+		pair_close(fd);
+	}
+}
+
+/* Random sizes both ways, never asleep; all flags that take bytes. */
+static void flow(const int fd[2], uint64_t seed, int steps, uint64_t sent[2], uint64_t taken[2])
+{
+	uint64_t rnd = seed;
+
+	for (int i = 0; i < steps; i++) {
+		int d = (int)unit_below(&rnd, 2);
+		size_t len = 1 + unit_below(&rnd, unit_below(&rnd, 4) ? 3000 : 90000);
+		ssize_t n;
+
+		if (unit_below(&rnd, 2)) {
+			n = send_bytes(fd[d], sent[d], len, MSG_DONTWAIT | MSG_NOSIGNAL);
+			assert_true(n > 0 || n == -EAGAIN);
+			sent[d] += n > 0 ? (uint64_t)n : 0;
+			continue;
+		}
+		if (unit_below(&rnd, 4) == 0) {
+			n = take_bytes(fd[!d], taken[d], len, MSG_DONTWAIT | MSG_PEEK);
+			assert_true(n > 0 || n == -EAGAIN);
+		}
+		n = take_bytes(fd[!d], taken[d], len, MSG_DONTWAIT);
+		assert_true(n > 0 || n == -EAGAIN);
+		taken[d] += n > 0 ? (uint64_t)n : 0;
+		assert_true(taken[d] <= sent[d]);
+	}
+}
+
+/* Both ends shut down; all that was sent comes, then end-of-file for ever. */
+static void drain(const int fd[2], uint64_t sent[2], uint64_t taken[2])
+{
+	bool eof[2] = { false, false };
+
+	assert_int_equal(pair_shutdown(fd[0], SHUT_WR), 0);
+	assert_int_equal(pair_shutdown(fd[1], SHUT_WR), 0);
+	while (!eof[0] || !eof[1]) {
+		struct pollfd p[2] = { { .fd = fd[1], .events = POLLIN },
+				       { .fd = fd[0], .events = POLLIN } };
+
+		assert_true(pair_poll(p, 2, 5000) > 0);
+		for (int d = 0; d < 2; d++) {
+			ssize_t n = take_bytes(fd[!d], taken[d], 50000, MSG_DONTWAIT);
+
+			assert_true(n >= 0 || n == -EAGAIN);
+			taken[d] += n > 0 ? (uint64_t)n : 0;
+			eof[d] |= n == 0;
+			if (eof[d])
+				assert_int_equal(n, 0);
+		}
+	}
+	assert_int_equal(taken[0], sent[0]);
+	assert_int_equal(taken[1], sent[1]);
+}
+
+static void test_random_flow_both_ways_keeps_every_byte(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		uint64_t sent[2] = { 0, 0 }, taken[2] = { 0, 0 };
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		flow(fd, 100 + i, 1500, sent, taken);
+		assert_true(pair_is_ring(fd[0]) && pair_is_ring(fd[1]));
+		assert_true(sent[0] > 500000 && sent[1] > 500000);
+		drain(fd, sent, taken);
+		pair_close(fd);
+	}
+}
+
+static void test_half_close_ends_one_direction(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		assert_int_equal(send_bytes(fd[0], 0, 10, 0), 10);
+		assert_int_equal(pair_shutdown(fd[0], SHUT_WR), 0);
+		assert_int_equal(send_bytes(fd[0], 0, 1, MSG_NOSIGNAL), -EPIPE);
+		assert_int_equal(take_bytes(fd[1], 0, 6, 0), 6);
+		assert_int_equal(take_bytes(fd[1], 6, 100, 0), 4);
+		for (int k = 0; k < 3; k++)
+			assert_int_equal(take_bytes(fd[1], 0, 100, 0), 0);
+		assert_int_equal(send_bytes(fd[1], 0, 70, 0), 70);
+		assert_int_equal(take_bytes(fd[0], 0, 100, 0), 70);
+		pair_close_one(fd[1]);
+		assert_int_equal(take_bytes(fd[0], 0, 100, 0), 0);
+		pair_close_one(fd[0]);
+	}
+}
+
+static void test_shutdown_fits_into_a_full_ring(void **state)
+{
+	uint64_t sent = 0, taken = 0;
+	int fd[2];
+	ssize_t n;
+
+	(void)state;
+	pair_meet(AF_INET, fd);
+	while ((n = send_bytes(fd[0], sent, 777, MSG_DONTWAIT)) > 0)
+		sent += (uint64_t)n;
+	assert_int_equal(n, -EAGAIN);
+	assert_int_equal(pair_shutdown(fd[0], SHUT_WR), 0);
+	while ((n = take_bytes(fd[1], taken, 5000, 0)) > 0)
+		taken += (uint64_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(taken, sent);
+	pair_close(fd);
+}
+
+static void test_close_gives_the_rest_then_end_of_file(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		assert_int_equal(send_bytes(fd[1], 0, 30000, 0), 30000);
+		pair_close_one(fd[1]);
+		assert_int_equal(take_bytes(fd[0], 0, 20000, 0), 20000);
+		assert_int_equal(take_bytes(fd[0], 20000, 20000, 0), 10000);
+		assert_int_equal(take_bytes(fd[0], 0, 1, 0), 0);
+		assert_int_equal(take_bytes(fd[0], 0, 1, 0), 0);
+		pair_close_one(fd[0]);
+	}
+}
+
+/* The same calls on sockets that the core does not know say what is right. */
+static void test_close_with_unread_input_resets_as_the_kernel_does(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		ssize_t result[2][2];
+
+		for (int ours = 0; ours < 2; ours++) {
+			int fd[2];
+
+			if (ours)
+				pair_meet(families[i], fd);
+			else
+				pair_open(families[i], fd);
+			assert_int_equal(send_bytes(fd[0], 0, 100, 0), 100);
+			pair_close_one(fd[1]);
+			result[ours][0] = take_bytes(fd[0], 0, 100, 0);
+			result[ours][1] = take_bytes(fd[0], 0, 100, 0);
+			pair_close_one(fd[0]);
+		}
+		assert_int_equal(result[0][0], -ECONNRESET);
+		assert_int_equal(result[1][0], result[0][0]);
+		assert_int_equal(result[1][1], result[0][1]);
+	}
+}
+
+static void test_write_to_a_closed_end_is_epipe(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		ssize_t n = 0;
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		pair_close_one(fd[1]);
+		/* the first may still be taken, as TCP takes it */
+		for (int k = 0; k < 200 && n >= 0; k++)
+			n = send_bytes(fd[0], 0, 1, MSG_NOSIGNAL);
+		assert_true(n == -EPIPE || n == -ECONNRESET);
+		pair_close_one(fd[0]);
+	}
+}
+
+static void test_stream_lives_until_its_last_number_is_closed(void **state)
+{
+	int before = pair_count_fds(), fd[2], two;
+
+	(void)state;
+	pair_meet(AF_INET, fd);
+	two = dup(fd[0]);
+	shmfd_stream_dup(fd[0], two);
+	assert_ptr_equal(pair_stream(two), pair_stream(fd[0]));
+	pair_close_one(fd[0]);
+	assert_null(pair_stream(fd[0]));
+	assert_int_equal(load_relaxed(&pair_record(two)->fd), two);
+	fd[0] = two;
+	pair_chat(fd, 5);
+	assert_true(pair_is_ring(fd[0]) && pair_is_ring(fd[1]));
+	pair_close(fd);
+	assert_int_equal(pair_count_fds(), before);
+}
+
+static void test_descriptors_0_to_2_stay_with_the_kernel(void **state)
+{
+	int fd[2], saved = dup(0), was;
+
+	(void)state;
+	pair_open(AF_INET, fd);
+	was = fd[1];
+	assert_int_equal(dup2(fd[1], 0), 0);
+	close(was);
+	fd[1] = 0;
+	shmfd_stream_adopt(fd[0], AF_INET, false, false);
+	shmfd_stream_adopt(0, AF_INET, true, false);
+	pair_chat(fd, 30);
+	assert_int_equal(pair_reason(0), SHMFD_WHY_STDIO_FD);
+	assert_false(pair_is_ring(fd[0]));
+	shmfd_stream_close(0, NULL);
+	dup2(saved, 0);
+	close(saved);
+	pair_close_one(fd[0]);
+}
+
+/* ---- the way back ------------------------------------------------------------- */
+
+static void test_retreat_at_any_moment_keeps_every_byte(void **state)
+{
+	static const enum shmfd_reason why[] = { SHMFD_WHY_TEST, SHMFD_WHY_PASSED };
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 48; seed++) {
+		uint64_t sent[2] = { 0, 0 }, taken[2] = { 0, 0 };
+		int before = pair_count_fds(), fd[2], end = (int)(seed & 1);
+
+		if (seed % 8 < 6)
+			pair_meet(families[seed % 3], fd);
+		else	/* while they meet */
+			pair_adopt(families[seed % 3], fd);
+		flow(fd, seed, (int)(seed * 7 % 90), sent, taken);
+		pair_retreat(fd[end], why[seed / 2 % 2]);
+		if (seed % 5 == 0)
+			pair_retreat(fd[!end], SHMFD_WHY_TEST);
+		assert_int_equal(pair_reason(fd[end]), why[seed / 2 % 2]);
+		flow(fd, seed + 1000, 60, sent, taken);
+		drain(fd, sent, taken);
+		assert_false(pair_is_ring(fd[0]) || pair_is_ring(fd[1]));
+		pair_close(fd);
+		assert_int_equal(pair_count_fds(), before);
+	}
+}
+
+/* After a hand-over whoever has the socket finds every byte in the kernel. */
+static void test_hand_over_leaves_unread_bytes_to_the_kernel(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		char buf[40] = "";
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		assert_int_equal(pair_send(fd[0], "abcdefghij", 10, 0), 10);
+		assert_int_equal(pair_recv(fd[1], buf, 4, 0), 4);
+		pair_retreat(fd[1], SHMFD_WHY_PASSED);
+		assert_int_equal(pair_send(fd[0], "klm", 3, 0), 3);
+		assert_int_equal(recv(fd[1], buf, 9, MSG_WAITALL), 9);
+		assert_memory_equal(buf, "efghijklm", 9);
+		assert_int_equal(recv(fd[1], buf, 9, MSG_DONTWAIT), -1);
+		pair_close(fd);
+	}
+}
+
+/* A ring full of small messages that fd[1] hands over: more than the kernel
+ * takes at once.  Returns their number. */
+static int hand_over_many(int fd[2])
+{
+	int sent = 0;
+
+	pair_meet(AF_UNIX, fd);
+	while (pair_send(fd[0], "x", 1, MSG_DONTWAIT) == 1)
+		sent++;
+	assert_true(sent > 2000);
+	pair_retreat(fd[1], SHMFD_WHY_PASSED);
+	return sent;
+}
+
+static int take_all(int fd)
+{
+	int got = 0;
+	char c;
+
+	while (recv(fd, &c, 1, MSG_DONTWAIT) == 1)
+		got++;
+	return got;
+}
+
+/* The writer does not write again, it asks for the answer: what the kernel did
+ * not take at first still has to go out. */
+static void test_hand_over_is_completed_by_a_host_that_polls(void **state)
+{
+	int fd[2], sent = hand_over_many(fd), got = 0;
+
+	(void)state;
+	for (int i = 0; i < 200 && got < sent; i++) {
+		struct pollfd p = { .fd = fd[0], .events = POLLIN };
+
+		assert_int_equal(pair_poll(&p, 1, 1), 0);
+		got += take_all(fd[1]);
+	}
+	assert_int_equal(got, sent);
+	pair_close(fd);
+}
+
+static void test_hand_over_is_completed_by_a_host_that_tries_to_read(void **state)
+{
+	int fd[2], sent = hand_over_many(fd), got = 0;
+	struct pollfd p = { .fd = fd[0], .events = POLLIN };
+	char c;
+
+	(void)state;
+	assert_int_equal(pair_poll(&p, 1, 1), 0);	/* sees that the reader left */
+	for (int i = 0; i < 200 && got < sent; i++) {
+		assert_int_equal(pair_recv(fd[0], &c, 1, MSG_DONTWAIT), -EAGAIN);
+		got += take_all(fd[1]);
+	}
+	assert_int_equal(got, sent);
+	pair_close(fd);
+}
+
+struct answer {
+	int fd;
+	_Atomic int tid;
+	ssize_t n;
+};
+
+static void *wait_for_answer(void *arg)
+{
+	struct answer *a = arg;
+	char c;
+
+	store_release(&a->tid, (int)gettid());
+	a->n = pair_recv(a->fd, &c, 1, 0);
+	return NULL;
+}
+
+/* True if that thread sleeps in the kernel. */
+static bool is_asleep(int tid)
+{
+	char path[64], text[256] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	return strrchr(text, ')') && strrchr(text, ')')[2] == 'S';
+}
+
+static void test_hand_over_is_completed_by_a_host_that_sleeps_in_recv(void **state)
+{
+	struct timeval limit = { .tv_sec = 1 };
+	struct answer a = { .n = -1 };
+	int fd[2], sent = hand_over_many(fd), got = 0;
+	pthread_t t;
+	char c;
+
+	(void)state;
+	a.fd = fd[0];
+	assert_int_equal(pthread_create(&t, NULL, wait_for_answer, &a), 0);
+	while (load_relaxed(&pair_record(fd[0])->tx_mode) != SHMFD_MODE_RESEND ||
+	       !is_asleep(load_acquire(&a.tid)))
+		sched_yield();
+	setsockopt(fd[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	while (got < sent && recv(fd[1], &c, 1, 0) == 1)
+		got++;
+	send(fd[1], "y", 1, 0);
+	pthread_join(t, NULL);
+	assert_int_equal(got, sent);
+	assert_int_equal(a.n, 1);
+	pair_close(fd);
+}
+
+/*
+ * Where the kernel takes over after a freeze, in the orders that a race can
+ * give: three records "aaa", "bb", "c" at 0, 16 and 32 were published.
+ */
+static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
+{
+	static const struct {
+		uint64_t rd_pos;
+		uint32_t part, hand_over;
+		uint64_t said;		/* by the reader, plus 1; 0: nothing yet */
+		uint64_t start;		/* of the record in flight */
+		const char *by_kernel;
+		uint64_t split;		/* afterwards, plus 1 */
+	} t[] = {
+		{ 0, 0, 0, 49, 48, "", 49 },		/* the reader keeps all three */
+		{ 0, 0, 0, 33, 32, "c", 33 },		/* it did not see the last */
+		{ 0, 0, 0, 33, 48, "c", 33 },
+		{ 0, 1, 0, 17, 16, "bbc", 17 },
+		{ 0, 0, 0, 0, 32, "c", 33 },		/* the writer is first to say */
+		{ 0, 0, 0, 0, 48, "", 49 },
+		{ 48, 0, 0, 0, 32, "", 49 },		/* taken already */
+		{ 32, 0, 0, 0, 16, "c", 33 },
+		{ 0, 2, SHMFD_DIR_HAND_OVER, 0, 48, "abbc", 0 },
+		{ 16, 1, SHMFD_DIR_HAND_OVER, 0, 32, "bc", 0 },
+		{ 48, 0, SHMFD_DIR_HAND_OVER, 0, 48, "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NR(t); i++) {
+		struct shmfd_segment *seg;
+		struct shmfd_stream *s;
+		struct shmfd_record *rec;
+		int fd[2], link[2], memfd;
+		char buf[16] = "";
+		size_t len = strlen(t[i].by_kernel);
+
+		pair_adopt(AF_UNIX, fd);
+		seg = shmfd_segment_create(65536, &memfd);
+		assert_non_null(seg);
+		close(memfd);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, link), 0);
+		s = pair_stream(fd[0]);
+		rec = pair_record(fd[0]);
+		s->wait.link = shmfd_hide_fd(link[0]);
+		assert_true(shmfd_stream_pair(s, seg, 65536));
+		store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
+		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_RING);
+		assert_int_equal(pair_send(fd[0], "aaa", 3, 0), 3);
+		assert_int_equal(pair_send(fd[0], "bb", 2, 0), 2);
+		assert_int_equal(pair_send(fd[0], "c", 1, 0), 1);
+		assert_int_equal(rec->wr_pos, 48);
+		store_relaxed(&s->tx.dir->rd_pos, t[i].rd_pos);
+		store_relaxed(&s->tx.dir->rd_part, t[i].part);
+		store_relaxed(&s->tx.dir->split, t[i].said);
+		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_FROZEN | t[i].hand_over);
+		shmfd_send_frozen(s, fd[0], t[i].start);
+		assert_int_equal(load_relaxed(&rec->tx_mode), SHMFD_MODE_KERNEL);
+		assert_int_equal(load_relaxed(&s->tx.dir->split), t[i].split);
+		assert_int_equal(load_relaxed(&rec->pending_err), 0);
+		for (size_t got = 0; got < len;) {
+			ssize_t n = recv(fd[1], buf + got, len - got, 0);
+
+			assert_true(n > 0);
+			got += (size_t)n;
+		}
+		assert_memory_equal(buf, t[i].by_kernel, len);
+		assert_int_equal(recv(fd[1], buf, 1, MSG_DONTWAIT), -1);
+		close(link[1]);
+		pair_close(fd);
+	}
+}
+
+static void test_retreat_twice_is_retreat_once(void **state)
+{
+	int fd[2];
+
+	(void)state;
+	pair_meet(AF_INET, fd);
+	pair_retreat(fd[0], SHMFD_WHY_FDOPEN);
+	pair_retreat(fd[0], SHMFD_WHY_OOB);
+	assert_int_equal(pair_reason(fd[0]), SHMFD_WHY_FDOPEN);
+	pair_chat(fd, 20);
+	assert_int_equal(pair_reason(fd[1]), SHMFD_WHY_PEER_LEFT);
+	assert_int_equal(load_relaxed(&pair_record(fd[0])->phase), SHMFD_LEFT);
+	assert_int_equal(load_relaxed(&pair_record(fd[1])->phase), SHMFD_LEFT);
+	pair_close(fd);
+}
+
+/* ---- threads ---------------------------------------------------------------------- */
+
+#define FLOW	400000
+
+struct mover {
+	int fd;
+	uint64_t nr;
+	uint64_t seed;
+	bool bad;
+};
+
+static void *move_out(void *arg)
+{
+	struct mover *m = arg;
+	uint8_t buf[9000];
+
+	while (m->nr < FLOW) {
+		size_t len = 1 + unit_below(&m->seed, sizeof(buf));
+		ssize_t n;
+
+		for (size_t i = 0; i < len; i++)
+			buf[i] = byte_at(m->nr + i);
+		n = pair_send(m->fd, buf, len, 0);
+		if (n != (ssize_t)len) {
+			m->bad = true;
+			break;
+		}
+		m->nr += (uint64_t)n;
+	}
+	pair_shutdown(m->fd, SHUT_WR);
+	return NULL;
+}
+
+static void *move_in(void *arg)
+{
+	struct mover *m = arg;
+	uint8_t buf[9000];
+
+	for (;;) {
+		ssize_t n = pair_recv(m->fd, buf, 1 + unit_below(&m->seed, sizeof(buf)), 0);
+
+		for (ssize_t i = 0; i < n; i++)
+			m->bad |= buf[i] != byte_at(m->nr + (uint64_t)i);
+		if (n <= 0) {
+			m->bad |= n < 0;
+			return NULL;
+		}
+		m->nr += (uint64_t)n;
+	}
+}
+
+/* Writers sleep for room, readers for data, both ways, and wake each other. */
+static void move_both_ways(const int fd[2])
+{
+	struct mover m[4];
+	pthread_t t[4];
+
+	for (int k = 0; k < 4; k++) {
+		m[k] = (struct mover){ .fd = fd[(k & 1) ^ (k >> 1)], .seed = (uint64_t)k };
+		assert_int_equal(pthread_create(&t[k], NULL, k < 2 ? move_out : move_in, &m[k]), 0);
+	}
+	for (int k = 0; k < 4; k++)
+		pthread_join(t[k], NULL);
+	for (int k = 0; k < 4; k++)
+		assert_false(m[k].bad);
+	assert_int_equal(m[0].nr, m[2].nr);
+	assert_int_equal(m[1].nr, m[3].nr);
+	assert_true(m[0].nr >= FLOW);
+}
+
+static void test_sleeping_ends_wake_each_other(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		move_both_ways(fd);
+		pair_close(fd);
+	}
+}
+
+/* The same with one mapping for both ends: the thread sanitizer knows memory by
+ * its address, and sees nothing across two mappings of one page. */
+static void test_sleeping_ends_of_one_mapping_wake_each_other(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		struct shmfd_segment *seg;
+		int fd[2], link[2], memfd;
+
+		pair_adopt(families[i], fd);
+		seg = shmfd_segment_create(65536, &memfd);
+		assert_non_null(seg);
+		close(memfd);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link), 0);
+		for (int k = 0; k < 2; k++) {
+			pair_stream(fd[k])->wait.link = shmfd_hide_fd(link[k]);
+			assert_true(shmfd_stream_pair(pair_stream(fd[k]), seg, 65536));
+		}
+		for (int k = 0; k < 10; k++)
+			pair_chat(fd, 1);
+		assert_true(pair_is_ring(fd[0]) && pair_is_ring(fd[1]));
+		move_both_ways(fd);
+		/* each end unmaps what it thinks is its own */
+		pair_retreat(fd[0], SHMFD_WHY_TEST);
+		pair_retreat(fd[1], SHMFD_WHY_TEST);
+		pair_close_one(fd[0]);
+		assert_ptr_equal(mmap(seg, shmfd_segment_bytes(65536), PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), seg);
+		pair_close_one(fd[1]);
+	}
+}
+
+static int setup(void **state)
+{
+	int fd[2];
+
+	(void)state;
+	pair_init();
+	/* the table is made once: not a descriptor of any one test */
+	pair_adopt(AF_INET, fd);
+	pair_close(fd);
+	return 0;
+}
+
+int main(void)
+{
+	static const struct CMUnitTest test[] = {
+		cmocka_unit_test(test_both_ends_meet_and_leave_no_descriptor_behind),
+		cmocka_unit_test(test_bytes_go_by_memory_alone),
+		cmocka_unit_test(test_random_flow_both_ways_keeps_every_byte),
+		cmocka_unit_test(test_half_close_ends_one_direction),
+		cmocka_unit_test(test_shutdown_fits_into_a_full_ring),
+		cmocka_unit_test(test_close_gives_the_rest_then_end_of_file),
+		cmocka_unit_test(test_close_with_unread_input_resets_as_the_kernel_does),
+		cmocka_unit_test(test_write_to_a_closed_end_is_epipe),
+		cmocka_unit_test(test_stream_lives_until_its_last_number_is_closed),
+		cmocka_unit_test(test_descriptors_0_to_2_stay_with_the_kernel),
+		cmocka_unit_test(test_retreat_at_any_moment_keeps_every_byte),
+		cmocka_unit_test(test_hand_over_leaves_unread_bytes_to_the_kernel),
+		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_polls),
+		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_tries_to_read),
+		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_sleeps_in_recv),
+		cmocka_unit_test(test_frozen_direction_goes_on_where_both_ends_agreed),
+		cmocka_unit_test(test_retreat_twice_is_retreat_once),
+		cmocka_unit_test(test_sleeping_ends_wake_each_other),
+		cmocka_unit_test(test_sleeping_ends_of_one_mapping_wake_each_other),
+	};
+
+	alarm(UNIT_SECONDS);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	return cmocka_run_group_tests(test, setup, NULL);
+}

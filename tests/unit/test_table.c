@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * table.c: records are given once, zeroed, and come back; threads and forked
+ * processes share them; no table is no harm.
+ */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "atomic.h"
+#include "fdmap.h"
+#include "sys.h"
+#include "table.h"
+
+static int refuse_errno;
+
+static int no_memfd(const char *name, unsigned int flags)
+{
+	(void)name;
+	(void)flags;
+	errno = refuse_errno;
+	return -1;
+}
+
+static int no_ftruncate(int fd, off_t len)
+{
+	(void)fd;
+	(void)len;
+	errno = EFBIG;
+	return -1;
+}
+
+static int no_dup(int fd, int cmd, long arg)
+{
+	errno = EMFILE;
+	return cmd == F_DUPFD_CLOEXEC ? -1 : fcntl(fd, cmd, arg);
+}
+
+/* First of all tests: there is no table yet. */
+static void test_refused_table_can_be_made_later(void **state)
+{
+	struct shmfd_sys saved = shmfd_sys;
+	int probe = dup(0);
+
+	(void)state;
+	close(probe);
+	assert_null(shmfd_table);
+	errno = 77;
+	refuse_errno = EMFILE;
+	shmfd_sys.memfd_create = no_memfd;
+	assert_int_equal(shmfd_table_alloc(), -EMFILE);
+	refuse_errno = ENOMEM;
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	shmfd_sys = saved;
+	shmfd_sys.ftruncate = no_ftruncate;
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	shmfd_sys = saved;
+	shmfd_sys.fcntl = no_dup;
+	assert_int_equal(shmfd_table_alloc(), -EMFILE);
+	shmfd_sys = saved;
+	assert_null(shmfd_table);
+	assert_int_equal(errno, 77);
+	/* nothing stayed open */
+	assert_int_equal(dup(0), probe);
+	close(probe);
+}
+
+static void test_record_is_zeroed_and_held(void **state)
+{
+	struct shmfd_record *rec;
+	struct stat st;
+	int i, fds = 0;
+
+	(void)state;
+	errno = 77;
+	i = shmfd_table_alloc();
+	assert_int_equal(errno, 77);
+	assert_int_equal(i, 0);
+	assert_int_equal(shmfd_table->magic, SHMFD_TABLE_MAGIC);
+	assert_int_equal(shmfd_table->version, SHMFD_LAYOUT_VERSION);
+	assert_int_equal(shmfd_table->record_nr, SHMFD_TABLE_RECORDS);
+	assert_int_equal(load_relaxed(&shmfd_table->high), 1);
+	rec = shmfd_table_record(0);
+	assert_int_equal(load_relaxed(&rec->used), 1);
+	assert_int_equal(load_relaxed(&rec->holders), 1);
+	memset((char *)rec + sizeof(rec->used), 0x5a, sizeof(*rec) - sizeof(rec->used));
+	shmfd_table_free(0);
+	assert_int_equal(load_relaxed(&rec->used), 0);
+	assert_int_equal(shmfd_table_alloc(), 0);
+	store_relaxed(&rec->used, 0);
+	store_relaxed(&rec->holders, 0);
+	for (size_t k = 0; k < sizeof(*rec); k++)
+		assert_int_equal(((char *)rec)[k], 0);
+	store_relaxed(&rec->used, 1);
+	shmfd_table_free(0);
+	/* its descriptor is hidden, and as long as the contract says */
+	for (int fd = 0; fd <= (int)shmfd_fd_top(); fd++) {
+		if (!shmfd_fd_is(fd, SHMFD_FD_HIDDEN))
+			continue;
+		fds++;
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_size, sizeof(struct shmfd_table));
+	}
+	assert_int_equal(fds, 1);
+}
+
+static void test_full_table_is_enomem_and_takes_back(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
+		assert_int_equal(shmfd_table_alloc(), i);
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	assert_int_equal(load_relaxed(&shmfd_table->high), SHMFD_TABLE_RECORDS);
+	shmfd_table_free(4711);
+	assert_int_equal(shmfd_table_alloc(), 4711);
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
+		shmfd_table_free(i);
+	store_relaxed(&shmfd_table->next_free, 0);
+}
+
+/* Left by processes that were killed: only when nothing else is free. */
+static void test_orphans_are_reclaimed_at_need(void **state)
+{
+	struct shmfd_record *rec;
+	pid_t dead = fork();
+
+	(void)state;
+	if (!dead)
+		_exit(0);
+	assert_int_equal(waitpid(dead, NULL, 0), dead);
+	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
+		assert_int_equal(shmfd_table_alloc(), i);
+	/* not these: a living holder, a user, two holders */
+	store_relaxed(&shmfd_table_record(10)->holder_pid[0], (uint32_t)getpid());
+	store_relaxed(&shmfd_table_record(11)->holder_pid[0], (uint32_t)dead);
+	store_relaxed(&shmfd_table_record(11)->user_pid, (uint32_t)getpid());
+	store_relaxed(&shmfd_table_record(12)->holder_pid[0], (uint32_t)dead);
+	store_relaxed(&shmfd_table_record(12)->holders, 2);
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	rec = shmfd_table_record(13);
+	store_relaxed(&rec->holder_pid[0], (uint32_t)dead);
+	rec->rd_pos = 99;
+	errno = 77;
+	assert_int_equal(shmfd_table_alloc(), 13);
+	assert_int_equal(errno, 77);
+	assert_int_equal(rec->rd_pos, 0);
+	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
+		shmfd_table_free(i);
+	store_relaxed(&shmfd_table->next_free, 0);
+}
+
+static void test_forked_processes_share_the_table(void **state)
+{
+	int status, first = shmfd_table_alloc(), second;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid) {
+		int mine = shmfd_table_alloc();
+
+		shmfd_table_record((uint32_t)mine)->rd_pos = 7;
+		_exit(mine);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	second = WEXITSTATUS(status);
+	assert_int_not_equal(second, first);
+	assert_int_equal(shmfd_table_record((uint32_t)second)->rd_pos, 7);
+	assert_int_not_equal(shmfd_table_alloc(), second);
+	for (uint32_t i = 0; i < 10; i++)
+		shmfd_table_free(i);
+}
+
+#define ROUNDS	3000
+
+static _Atomic uint32_t owner[SHMFD_TABLE_RECORDS];
+
+static void *churn(void *arg)
+{
+	int held[8];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		for (size_t k = 0; k < NR(held); k++) {
+			held[k] = shmfd_table_alloc();
+			if (held[k] < 0 || xchg_seq_cst(&owner[held[k]], 1))
+				return arg;
+		}
+		for (size_t k = 0; k < NR(held); k++) {
+			store_seq_cst(&owner[held[k]], 0);
+			shmfd_table_free((uint32_t)held[k]);
+		}
+	}
+	return NULL;
+}
+
+static void test_threads_never_get_the_same_record(void **state)
+{
+	pthread_t t[3];
+	void *bad;
+
+	(void)state;
+	for (size_t i = 0; i < NR(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, churn, t), 0);
+	for (size_t i = 0; i < NR(t); i++) {
+		pthread_join(t[i], &bad);
+		assert_null(bad);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest test[] = {
+		cmocka_unit_test(test_refused_table_can_be_made_later),
+		cmocka_unit_test(test_record_is_zeroed_and_held),
+		cmocka_unit_test(test_full_table_is_enomem_and_takes_back),
+		cmocka_unit_test(test_orphans_are_reclaimed_at_need),
+		cmocka_unit_test(test_forked_processes_share_the_table),
+		cmocka_unit_test(test_threads_never_get_the_same_record),
+	};
+
+	return unit_run(test);
+}
