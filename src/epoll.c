@@ -24,9 +24,11 @@
  * unread before it; OUT when a send had found the ring full and there is room
  * again; after ADD and MOD once with the present state (epoll(7)).
  *
- * What is not done here exactly, and so makes streams retreat: a stream that is
- * registered twice, several threads asleep in one set, a set that is itself
- * polled or nested, a set shared over fork.
+ * What is not done here exactly, and so makes streams retreat: several threads
+ * asleep in one set, a set shared over fork (EPOLL: the set goes on reporting
+ * what is unread in a ring); a stream that is registered twice, a set that is
+ * itself polled or nested (SETS: the kernel answers for it, so what is unread
+ * goes there first).
  *
  * U: used: a place is taken by CAS, and free again when its streams have
  * forgotten the set.
@@ -165,6 +167,14 @@ uint64_t shmfd_set_tag(const struct shmfd_stream *s, bool link)
 		shmfd_stream_index(s);
 }
 
+/* The present state has to be reported, and the kernel knows a part of it. */
+static void freshen(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	s->reg.fresh = true;
+	if (s->reg.watched)
+		e->waits = SHMFD_SET_KERNEL_EVERY;
+}
+
 /* What the kernel watches on the socket of a tagged stream. */
 uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
 {
@@ -202,12 +212,14 @@ static int watch(struct shmfd_set *e, struct shmfd_stream *s)
 	return shmfd_set_kernel_mod(e, s, want, shmfd_set_tag(s, false));
 }
 
-/* Puts a paired stream under our tag.  False: the kernel refused. */
+/* Puts a stream that has rings under our tag.  False: the kernel refused. */
 static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	struct epoll_event link = { .events = EPOLLIN, .data.u64 = shmfd_set_tag(s, true) };
+	bool left = load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 
-	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->wait.link, &link))
+	/* the link of one that left has ended: it would be reported for ever */
+	if (!left && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->wait.link, &link))
 		return false;
 	/* among threads a registration counts as a sleeper on the link: see
 	 * shmfd_ready_may_sleep, and `others` of shmfd_wait_sleep */
@@ -215,13 +227,13 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 	if (s->reg.counted)
 		fetch_add_seq_cst(&s->pollers, 1);
 	s->reg.tagged = true;
-	s->reg.fresh = true;
-	s->reg.unlinked = false;
+	s->reg.unlinked = left;
 	store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
 	store_relaxed(&e->ever_tagged, 1);
 	fetch_add_acq_rel(&e->tagged, 1);
 	if (shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s), shmfd_set_tag(s, false)))
 		return false;
+	freshen(e, s);
 	shmfd_set_heat(e, s);
 	return !s->reg.counted || !load_seq_cst(&s->wait.blocked);
 }
@@ -239,7 +251,8 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 		fetch_sub_acq_rel(&s->pollers, 1);
 	s->reg.counted = false;
 	fetch_sub_acq_rel(&e->tagged, 1);
-	shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
+	if (!s->reg.unlinked)
+		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
 	if (s->reg.parked) {	/* the host has deleted it long ago */
 		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->reg.fd, &none);
 		s->reg.parked = false;
@@ -278,7 +291,7 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	if (!__libc_single_threaded && load_acquire(&shmfd_stream_record(s)->rx_inflight))
 		return false;
 	shmfd_set_lock(e);
-	ok = !load_relaxed(&e->plain) && !s->reg.many && tag(e, s);
+	ok = !load_relaxed(&e->plain) && !s->reg.many && (s->reg.tagged || tag(e, s));
 	if (ok)
 		kick(e, s);
 	shmfd_set_unlock(e);
@@ -303,7 +316,7 @@ static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 	}
 	if (!s->reg.unlinked) {	/* an ended link would be reported for ever */
 		s->reg.unlinked = true;
-		s->reg.fresh = true;
+		freshen(e, s);
 		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
 	}
 	shmfd_set_heat(e, s);
@@ -377,7 +390,7 @@ void shmfd_ready_poke(struct shmfd_stream *s)
 		return;
 	shmfd_set_lock(e);
 	if (s->reg.tagged) {
-		s->reg.fresh = true;
+		freshen(e, s);
 		shmfd_set_heat(e, s);
 		kick(e, s);
 	}
@@ -405,7 +418,7 @@ bool shmfd_ready_may_sleep(const struct shmfd_stream *s)
 }
 
 /* No rings in this set from now on. */
-void shmfd_set_make_plain(struct shmfd_set *e)
+void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why)
 {
 	if (xchg_seq_cst(&e->plain, 1))
 		return;
@@ -413,7 +426,7 @@ void shmfd_set_make_plain(struct shmfd_set *e)
 		struct shmfd_stream *s = &shmfd_streams[i];
 
 		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e && s->reg.tagged)
-			shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+			shmfd_stream_retreat(s, why);
 	}
 }
 
@@ -423,7 +436,7 @@ void shmfd_set_disown(struct shmfd_set *e)
 	shmfd_stream_notice_fork();
 	if (unlikely(load_relaxed(&e->inherited))) {
 		store_relaxed(&e->inherited, 0);
-		shmfd_set_make_plain(e);
+		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
 	}
 }
 
@@ -437,7 +450,7 @@ void shmfd_epoll_expose(int ep)
 	struct shmfd_set *e = set_make(ep);
 
 	if (e)
-		shmfd_set_make_plain(e);
+		shmfd_set_make_plain(e, SHMFD_WHY_SETS);
 }
 
 void shmfd_epoll_close(int ep)
@@ -454,8 +467,9 @@ void shmfd_epoll_close(int ep)
 			continue;
 		shmfd_set_lock(e);
 		shmfd_set_cool(e, s);
-		s->reg.tagged = false;
-		s->reg.set = 0;
+		if (s->reg.counted)
+			fetch_sub_acq_rel(&s->pollers, 1);
+		s->reg = (struct shmfd_reg){ .many = s->reg.many };
 		shmfd_set_unlock(e);
 	}
 	store_release(&e->used, 0); /* [epoll.U] */
@@ -482,10 +496,10 @@ static int ctl_unpark(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_
 {
 	s->reg.parked = false;
 	s->reg.disarmed = false;
-	s->reg.fresh = true;
 	s->reg.events = ev->events;
 	s->reg.data = ev->data.u64;
 	watch(e, s);
+	freshen(e, s);
 	shmfd_set_heat(e, s);
 	kick(e, s);
 	return 0;
@@ -493,12 +507,14 @@ static int ctl_unpark(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_
 
 static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct epoll_event *ev)
 {
+	uint32_t phase;
+
 	end_parked(s);
 	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, ev))
 		return -errno;
 	if (s->reg.set || load_relaxed(&e->plain)) {
 		s->reg.many = s->reg.set != 0;
-		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+		shmfd_stream_retreat(s, SHMFD_WHY_SETS);
 		if (s->reg.set)
 			return 0;
 	}
@@ -509,8 +525,11 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 		.events = ev->events,
 		.data = ev->data.u64,
 	};
-	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
+	/* also one that left: bytes that only memory knows may be unread */
+	phase = load_acquire(&shmfd_stream_record(s)->phase);
+	if (phase == SHMFD_PAIRED || (phase == SHMFD_LEFT && shmfd_stream_has_ring(s))) {
 		if (tag(e, s)) {
+			shmfd_set_changed(e, s);
 			kick(e, s);
 			shmfd_set_unlock(e);
 			return 0;
@@ -540,9 +559,9 @@ static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_eve
 	s->reg.events = ev->events;
 	s->reg.data = ev->data.u64;
 	s->reg.disarmed = false;
-	s->reg.fresh = true;
 	if (watch(e, s))
 		ret = -errno;
+	freshen(e, s);
 	shmfd_set_heat(e, s);
 	kick(e, s);
 	shmfd_set_unlock(e);
@@ -611,7 +630,7 @@ int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	if (op != EPOLL_CTL_DEL && shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
 	if (op != EPOLL_CTL_DEL && ev->data.u64 >> 32 == shmfd_set_prefix && e)
-		shmfd_set_make_plain(e);
+		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
 	if (shmfd_fd_is(fd, SHMFD_FD_EPOLL) && op == EPOLL_CTL_ADD)
 		shmfd_epoll_expose(fd);
 	if (e)
@@ -626,7 +645,7 @@ int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	else
 		ret = SHMFD_PASS;
 	if (ret == SHMFD_PASS && op == EPOLL_CTL_ADD && !e)
-		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+		shmfd_stream_retreat(s, SHMFD_WHY_SETS);
 	shmfd_stream_put(s);
 	return ret;
 }

@@ -9,6 +9,8 @@
  */
 #include "ready.h"
 
+/* Waits that found something in memory, until the kernel is asked too. */
+#define SHMFD_SET_KERNEL_EVERY	4
 #define SHMFD_SET_TAG_LINK	0x80000000u
 #define SHMFD_SET_IN	(EPOLLIN | EPOLLRDNORM | EPOLLPRI | EPOLLRDBAND | EPOLLRDHUP)
 #define SHMFD_SET_OUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
@@ -51,8 +53,8 @@ int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t e
 uint64_t shmfd_set_tag(const struct shmfd_stream *s, bool link);
 /* A direction may have changed its mode. */
 void shmfd_set_changed(struct shmfd_set *e, struct shmfd_stream *s);
-/* No rings in this set from now on; not under its lock. */
-void shmfd_set_make_plain(struct shmfd_set *e);
+/* No rings in this set from now on, EPOLL or SETS; not under its lock. */
+void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why);
 /* The first use of a set inherited by fork: makes it plain. */
 void shmfd_set_disown(struct shmfd_set *e);
 

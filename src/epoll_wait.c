@@ -11,12 +11,21 @@
 #include "sys.h"
 
 #define IDLE_WAITS	256
-#define KERNEL_EVERY	4
 #define SPIN_LOOKS	4
 #define KERNEL_LOOK_NS	8000
 #define SPIN_HOLE_NS	100000
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
+
+/* Level-triggered, and the kernel knows a part: what it says now. */
+static uint32_t kernel_part(const struct shmfd_stream *s)
+{
+	struct pollfd p = { .fd = s->reg.fd, .events = (short)s->reg.watched };
+
+	if (!s->reg.watched || (s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
+		return 0;
+	return (uint16_t)p.revents & s->reg.watched;
+}
 
 /*
  * What a tagged stream has to report now; @kbits came from the kernel.
@@ -54,6 +63,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		return 0;
 	if (bits & SHMFD_SET_OUT)
 		store_relaxed(&s->tx_nospace, 0);
+	if (unlikely(s->reg.watched) && !shmfd_send_is_pending(s))
+		bits |= kernel_part(s);
 	s->reg.fresh = false;
 	s->reg.served = shmfd_set_of_stream(s)->served;
 	if (s->reg.events & EPOLLONESHOT)
@@ -242,7 +253,7 @@ static int look(struct shmfd_set *e, struct epoll_event *ev, int max)
 
 	if (!e->hot)
 		return 0;
-	if (e->waits >= KERNEL_EVERY) {
+	if (e->waits >= SHMFD_SET_KERNEL_EVERY) {
 		e->waits = 0;
 		n = ask_kernel(e, ev, max, 0, NULL);
 		if (n < 0)
@@ -349,7 +360,7 @@ static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64
 	if (fetch_add_acq_rel(&e->sleepers, 1) && load_relaxed(&e->tagged)) {
 		/* one bell wakes one of several sleepers: leave it to the kernel */
 		fetch_sub_acq_rel(&e->sleepers, 1);
-		shmfd_set_make_plain(e);
+		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
 		return 0;
 	}
 	n = arm_all(e, ev, max);

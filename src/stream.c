@@ -639,6 +639,7 @@ static bool is_hand_over(enum shmfd_reason why)
 	case SHMFD_WHY_STDIO_FD:
 	case SHMFD_WHY_SPLICE:
 	case SHMFD_WHY_ASYNC:
+	case SHMFD_WHY_SETS:	/* a set that only the kernel answers for */
 		return true;
 	default:
 		return false;

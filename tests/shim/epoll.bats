@@ -37,6 +37,10 @@ load run_modes
 	check epoll_ends
 }
 
+@test "input that lies unread at a retreat is reported by sets old and new" {
+	check epoll_left
+}
+
 @test "sets within sets, poll and select" {
 	check epoll_nested
 }
