@@ -25,6 +25,7 @@ check='
 	clang-format=clang-format
 	shellcheck=shellcheck
 	spin=spin
+	libcmocka-dev=/usr/include/cmocka.h
 	git=git
 	python3=/usr/bin/python3
 	procps=ps
