@@ -94,6 +94,7 @@ static struct shmfd_set *set_make(int ep)
 		sets[i].hot = sets[i].tail = 0;
 		sets[i].waits = sets[i].served = 0;
 		sets[i].nested = 0;
+		sets[i].collides = false;
 		store_relaxed(&sets[i].tagged, 0);
 		store_relaxed(&sets[i].ever_tagged, 0);
 		store_relaxed(&sets[i].sleepers, 0);
@@ -299,18 +300,25 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	return ok;
 }
 
+/* Of a stream that has left: something is to be reported from memory. */
+static bool knows_more_than_kernel(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return load_relaxed(&rec->rx_mode) != SHMFD_MODE_KERNEL ||
+		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
+		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof);
+}
+
 /*
  * The stream has left.  While ring bytes are unread the registration stays
  * tagged and hot: only memory knows of them.  Under the set's lock.
  */
 static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct epoll_event none = { 0 };
 
-	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
-	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
-	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof)) {
+	if (!knows_more_than_kernel(s)) {
 		untag(e, s, false);
 		return;
 	}
@@ -430,6 +438,13 @@ void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why)
 	}
 }
 
+/* The host's data looks like our tags: nothing of ours may come by this set. */
+static void set_collides(struct shmfd_set *e)
+{
+	e->collides = true;
+	shmfd_set_make_plain(e, SHMFD_WHY_SETS);
+}
+
 /* The first use of an inherited set in this process. */
 void shmfd_set_disown(struct shmfd_set *e)
 {
@@ -525,9 +540,10 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 		.events = ev->events,
 		.data = ev->data.u64,
 	};
-	/* also one that left: bytes that only memory knows may be unread */
+	/* also one that left, while bytes that only memory knows are unread */
 	phase = load_acquire(&shmfd_stream_record(s)->phase);
-	if (phase == SHMFD_PAIRED || (phase == SHMFD_LEFT && shmfd_stream_has_ring(s))) {
+	if (phase == SHMFD_PAIRED || (phase == SHMFD_LEFT && shmfd_stream_has_ring(s) &&
+				      knows_more_than_kernel(s) && !e->collides)) {
 		if (tag(e, s)) {
 			shmfd_set_changed(e, s);
 			kick(e, s);
@@ -630,7 +646,7 @@ int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	if (op != EPOLL_CTL_DEL && shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
 	if (op != EPOLL_CTL_DEL && ev->data.u64 >> 32 == shmfd_set_prefix && e)
-		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
+		set_collides(e);
 	if (shmfd_fd_is(fd, SHMFD_FD_EPOLL) && op == EPOLL_CTL_ADD)
 		shmfd_epoll_expose(fd);
 	if (e)

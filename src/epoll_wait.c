@@ -195,7 +195,8 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 		struct shmfd_stream *s;
 		uint32_t low = (uint32_t)ev.data.u64;
 
-		if (ev.data.u64 >> 32 != shmfd_set_prefix || !load_relaxed(&e->ever_tagged)) {
+		if (ev.data.u64 >> 32 != shmfd_set_prefix || e->collides ||
+		    !load_relaxed(&e->ever_tagged)) {
 			from[k] = UINT32_MAX;
 			out[k++] = ev;
 			continue;
