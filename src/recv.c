@@ -34,6 +34,7 @@ struct receive {
 	int64_t deadline;	/* 0: none */
 	bool filled;		/* the kernel set the message header */
 	bool pending;		/* waited for our own unread bytes to go */
+	bool crowded;		/* others of this process sleep on the link */
 	bool border;		/* got some at a border: take more only if it is there */
 };
 
@@ -251,34 +252,76 @@ static ssize_t counted_kernel(struct receive *r, size_t max, int flags)
 	return AGAIN;
 }
 
-/* The last kernel message is on its way or was taken: both are watched. */
-static ssize_t await_switch(struct receive *r, bool dontwait)
+static int64_t left_of(int64_t deadline)
 {
-	struct shmfd_dir *d = r->s->rx.dir;
-	struct pollfd p[2] = {
-		{ .fd = shmfd_stream_fd(r->s, r->fd), .events = POLLIN },
-		{ .fd = r->s->wait.link, .events = POLLIN },
-	};
+	int64_t left;
+
+	if (!deadline)
+		return -1;
+	left = deadline - shmfd_now_ns();
+	return left > 0 ? left : 0;
+}
+
+/*
+ * Waits for kernel bytes and watches the link beside it.  Called where the last
+ * kernel message is on its way or was taken, so that the switch comes by a bell;
+ * and where our own bytes lie unread in the other ring: should the peer hand its
+ * socket over, its link ends and we have to send them again.
+ */
+static ssize_t sleep_beside(struct receive *r, bool dontwait)
+{
+	struct shmfd_stream *s = r->s;
 	ssize_t n = counted_kernel(r, SIZE_MAX, r->flags | MSG_DONTWAIT);
+	uint32_t turn;
+	int ret;
 
 	if (n != -EAGAIN || dontwait || (r->border && !(r->flags & MSG_WAITALL)))
 		return n;
-	/* a sleeper like one in poll: alone on the link, or not at all */
-	if (fetch_add_seq_cst(&r->s->pollers, SHMFD_POLLER_ALONE) ||
-	    load_seq_cst(&r->s->wait.blocked) || shmfd_ready_may_sleep(r->s)) {
-		fetch_sub_acq_rel(&r->s->pollers, SHMFD_POLLER_ALONE);
-		shmfd_stream_retreat(r->s, SHMFD_WHY_SLEEPERS);
+	if (r->rec->rcvtimeo_ns && !r->deadline)
+		r->deadline = shmfd_now_ns() + r->rec->rcvtimeo_ns;
+	if (shmfd_ready_may_sleep(s) || !shmfd_wait_enter(&s->wait, &s->pollers)) {
+		r->crowded = true;
 		return AGAIN;
 	}
-	shmfd_sleep_set(&d->attn); /* [wait.S] */
-	if (load_seq_cst(&d->switch_at) == SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
-		/* microseconds; a signal here is as one before the call */
-		shmfd_sys.poll(p, 2, r->deadline ? 1 : -1);
-		if (p[1].revents && shmfd_wait_drain(&r->s->wait) < 0)
-			shmfd_stream_peer_left(r->s);
-		shmfd_ready_rang(r->s);
+	turn = shmfd_wait_turn(&s->wait);
+	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
+	if ((turn & 1) ||
+	    load_seq_cst(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
+		shmfd_wait_exit(&s->wait);
+		r->crowded = turn & 1;
+		return AGAIN;
 	}
-	fetch_sub_acq_rel(&r->s->pollers, SHMFD_POLLER_ALONE);
+	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline),
+			       shmfd_stream_fd(s, r->fd));
+	shmfd_ready_rang(s);
+	if (ret == 1)
+		shmfd_stream_peer_left(s);
+	if (ret < 0)
+		return ret == -ETIMEDOUT ? -EAGAIN : ret;
+	return AGAIN;
+}
+
+/* What we sent by ring and the peer has not taken. */
+static bool has_unread_out(const struct shmfd_stream *s, const struct shmfd_record *rec)
+{
+	return load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
+		/* [ring.R] */
+		load_acquire(&s->tx.dir->rd_pos) != *(const volatile uint64_t *)&rec->wr_pos;
+}
+
+/* rx_mode OFFER and the switch is not known yet.  Under rx_lock, which it releases. */
+static ssize_t before_switch(struct receive *r, bool dontwait)
+{
+	bool intent = load_acquire(&r->s->rx.dir->w_flags) & SHMFD_W_INTENT; /* [stream.X] */
+
+	if (!intent && !r->crowded && has_unread_out(r->s, r->rec))
+		return sleep_beside(r, dontwait);
+	if (!intent)	/* that last message will wake it; others watch the link */
+		return counted_kernel(r, SIZE_MAX, r->flags);
+	if (!r->crowded)
+		return sleep_beside(r, dontwait);
+	shmfd_unlock(r->rec, &r->rec->rx_lock);
+	shmfd_stream_retreat(r->s, SHMFD_WHY_SLEEPERS);
 	return AGAIN;
 }
 
@@ -305,9 +348,7 @@ static ssize_t offered(struct receive *r, bool dontwait)
 			shmfd_unlock(rec, &rec->rx_lock);
 			return AGAIN;
 		}
-		if (load_acquire(&d->w_flags) & SHMFD_W_INTENT) /* [stream.X] */
-			return await_switch(r, dontwait);
-		return counted_kernel(r, SIZE_MAX, r->flags);
+		return before_switch(r, dontwait);
 	}
 	taken = load_relaxed(&rec->kernel_rx_bytes);
 	if (taken < at)
@@ -352,16 +393,6 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, uint32_t budget_ns)
 	}
 }
 
-static int64_t left_of(int64_t deadline)
-{
-	int64_t left;
-
-	if (!deadline)
-		return -1;
-	left = deadline - shmfd_now_ns();
-	return left > 0 ? left : 0;
-}
-
 /* Spins, then sleeps until the ring may have something.  0, or -errno. */
 static int wait_data(struct receive *r)
 {
@@ -394,7 +425,7 @@ static int wait_data(struct receive *r)
 		return 0;
 	}
 	start = budget ? shmfd_now_ns() : 0;
-	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline));
+	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline), -1);
 	if (budget)
 		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
 	if (ret == 0)

@@ -268,7 +268,7 @@ static int wait_room(struct transmit *t)
 			left = 0;
 	}
 	start = budget ? shmfd_now_ns() : 0;
-	ret = shmfd_wait_sleep(&s->wait, turn, left);
+	ret = shmfd_wait_sleep(&s->wait, turn, left, -1);
 	if (budget)
 		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);

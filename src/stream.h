@@ -95,9 +95,6 @@ struct shmfd_reg {
 	uint32_t next, prev;	/* hot list: stream index plus 1 */
 };
 
-/* What a sleeper that nobody can kick adds to `pollers`. */
-#define SHMFD_POLLER_ALONE	0x10000u
-
 /* Threads that may sleep in poll on one stream at a time. */
 #define SHMFD_KICKS	4
 

@@ -20,6 +20,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/rseq.h>
@@ -98,21 +99,52 @@ static bool is_end(ssize_t n)
 				    errno == ENOTCONN || errno == EBADF || errno == ENOTSOCK));
 }
 
-static int lead(struct shmfd_wait *w, int64_t timeout_ns)
+/*
+ * True if no handler of this process was installed without SA_RESTART: a
+ * receive without a time-out would go on after any of them (signal(7)).
+ */
+static bool all_handlers_restart(void)
+{
+	struct sigaction sa;
+
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (!sigaction(sig, NULL, &sa) && sa.sa_handler != SIG_DFL &&
+		    sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
+			return false;
+	}
+	return true;
+}
+
+/* Sleeps by ppoll.  1: the link has something; 0: look again; or -errno. */
+static int lead_by_poll(const struct shmfd_wait *w, int64_t timeout_ns, int beside)
+{
+	struct timespec t = {
+		.tv_sec = timeout_ns / 1000000000,
+		.tv_nsec = timeout_ns % 1000000000,
+	};
+	struct pollfd p[2] = {
+		{ .fd = w->link, .events = POLLIN },
+		{ .fd = beside, .events = POLLIN },
+	};
+	int nr = shmfd_sys.ppoll(p, 2, timeout_ns >= 0 ? &t : NULL, NULL);
+
+	if (nr > 0)
+		return p[0].revents != 0;
+	if (nr == 0)
+		return -ETIMEDOUT;
+	return errno == EINTR && timeout_ns < 0 && all_handlers_restart() ? 0 : -errno;
+}
+
+static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside)
 {
 	char buf[BELL_BYTES];
 	ssize_t n;
 
-	if (timeout_ns >= 0) {
-		struct timespec t = {
-			.tv_sec = timeout_ns / 1000000000,
-			.tv_nsec = timeout_ns % 1000000000,
-		};
-		struct pollfd p = { .fd = w->link, .events = POLLIN };
-		int nr = shmfd_sys.ppoll(&p, 1, &t, NULL);
+	if (timeout_ns >= 0 || beside >= 0) {
+		int ret = lead_by_poll(w, timeout_ns, beside);
 
-		if (nr <= 0)
-			return nr ? -errno : -ETIMEDOUT;
+		if (ret != 1)
+			return ret;
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), MSG_DONTWAIT);
 	} else {
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), 0);
@@ -150,17 +182,17 @@ bool shmfd_wait_enter(struct shmfd_wait *w, _Atomic uint32_t *others)
 	return false;
 }
 
-static int sleep_as(struct sleeper *me, int64_t timeout_ns)
+static int sleep_as(struct sleeper *me, int64_t timeout_ns, int beside)
 {
 	int ret;
 
 	pthread_cleanup_push(leave, me);
-	ret = me->leads ? lead(me->w, timeout_ns) : follow(me->w, me->turn, timeout_ns);
+	ret = me->leads ? lead(me->w, timeout_ns, beside) : follow(me->w, me->turn, timeout_ns);
 	pthread_cleanup_pop(1);
 	return ret;
 }
 
-int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns)
+int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside)
 {
 	struct sleeper me = { .w = w, .turn = turn, .leads = !(turn & 1) };
 	uint32_t seen = turn;
@@ -175,7 +207,7 @@ int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns)
 	}
 	if (!me.leads)
 		fetch_add_acq_rel(&w->followers, 1);
-	return sleep_as(&me, timeout_ns);
+	return sleep_as(&me, timeout_ns, beside);
 }
 
 bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link)

@@ -44,7 +44,9 @@
  * Why recv: it has exactly the contract of the call that the host made, EINTR
  * or restart by SA_RESTART, and is a cancellation point.  With a time-out the
  * kernel's recv (SO_RCVTIMEO) never restarts, and neither does ppoll, which is
- * used then (signal(7)).  A futex wait has the same contract.
+ * used then (signal(7)).  A futex wait has the same contract.  Beside another
+ * descriptor it has to be ppoll, too; after a signal it goes on when all
+ * handlers of the process have SA_RESTART, and is EINTR when one has not.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -97,12 +99,14 @@ bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link);
 /*
  * Sleeps until a bell, the link's end, a signal or the time-out.
  * @turn: from shmfd_wait_turn(), read before the caller's last look.
- * @timeout_ns: < 0 for ever.
+ * @timeout_ns: < 0 for ever.  @beside: another descriptor that wakes when it
+ * can be read, -1: none; only for a caller that read an even turn, as who
+ * follows does not watch it.
  * Returns 0: look again; 1: the link has ended; -EINTR; -ETIMEDOUT.
  * Concurrency: any threads.  A cancellation point if the host's call is one.
  * Source: recv(2), signal(7), pthreads(7).
  */
-int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns);
+int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside);
 
 /*
  * Before a sleeper arms its word: it counts as blocked until exit, or until its

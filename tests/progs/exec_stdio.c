@@ -73,8 +73,7 @@ static void client(int fd)
 	use_cat(duo_another_warm());
 	fd = duo_another_warm();
 	duo_write_all(fd, "12345", 5);
-	/* Unread input goes to the new program with this end's next call, by
-	 * ring; what it does if there is none is a limit (README). */
+	/* asleep on the stream: unread input goes to the new program from here */
 	duo_poll(fd, POLLIN, 10000);
 	duo_await();
 	say_result("head and parent", (ssize_t)duo_read_all(fd, buf, 100));

@@ -33,6 +33,10 @@ load run_modes
 	check exec_in_place
 }
 
+@test "exec of the receiver of a one-way stream, whose sender sleeps in read" {
+	check exec_one_way
+}
+
 @test "system, popen, posix_spawn beside a stream, and one the shell writes to" {
 	check spawn_beside
 }
