@@ -42,6 +42,17 @@ static inline void cpu_pause(void)
 #endif
 }
 
+/* Asks for the line at @p to be written soon.  Never faults; where the processor
+ * has no such instruction it does nothing. */
+static inline void cpu_prefetch_write(const void *p)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
