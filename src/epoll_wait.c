@@ -13,7 +13,6 @@
 #define IDLE_WAITS	256
 #define SPIN_LOOKS	4
 #define KERNEL_LOOK_NS	8000
-#define SPIN_HOLE_NS	100000
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
 
@@ -285,44 +284,37 @@ static bool same_cpu(struct shmfd_set *e)
 	return same;
 }
 
-static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t limit_ns)
+static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t limit_ns,
+		struct shmfd_spinner *sp)
 {
-	uint32_t budget = e->hot ? shmfd_spin_budget(&e->spin, same_cpu(e)) : 0;
-	int64_t start, last, kernel_at, now;
+	int64_t kernel_at = 0;
 	int n;
 
-	if (limit_ns >= 0 && budget > limit_ns)
-		budget = (uint32_t)limit_ns;
-	if (!budget)
+	sp->budget_ns = 0;
+	if (!e->hot || !shmfd_spin_begin(sp, &e->spin, same_cpu(e), limit_ns))
 		return 0;
-	start = last = kernel_at = shmfd_now_ns();
-	for (;;) {
+	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			shmfd_set_lock(e);
 			n = collect(e, ev, max);
 			shmfd_set_unlock(e);
 			if (n) {
-				shmfd_spin_paid(&e->spin);
+				shmfd_spin_paid(sp);
 				e->waits++;
 				return n;
 			}
 			cpu_pause();
 		}
-		now = shmfd_now_ns();
-		if (now - last > SPIN_HOLE_NS) {
-			shmfd_spin_preempted(&e->spin);
-			return 0;
-		}
-		last = now;
-		if (now - kernel_at > KERNEL_LOOK_NS) {
-			kernel_at = now;
+		if (!kernel_at)
+			kernel_at = sp->last;
+		if (sp->last - kernel_at > KERNEL_LOOK_NS) {
+			kernel_at = sp->last;
 			n = ask_kernel(e, ev, max, 0, NULL);
 			if (n)
 				return n > 0 ? n : 0;
 		}
-		if (now - start > budget)
-			return 0;
-	}
+	} while (shmfd_spin_more(sp));
+	return 0;
 }
 
 /* Arms what is hot.  True: nothing became ready meanwhile, sleep. */
@@ -378,6 +370,7 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 		    const sigset_t *mask)
 {
 	int64_t deadline, left = timeout_ns, began;
+	struct shmfd_spinner sp;
 	int n;
 
 	shmfd_set_disown(e);
@@ -388,15 +381,15 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 			return n;
 		if (!timeout_ns)
 			return ask_kernel(e, ev, max, 0, mask);
-		n = spin(e, ev, max, left);
+		n = spin(e, ev, max, left, &sp);
 		if (n)
 			return n;
-		began = e->hot ? shmfd_now_ns() : 0;
+		began = sp.budget_ns ? shmfd_now_ns() : 0;
 		n = sleep_set(e, ev, max, left, mask);
 		if (n)
 			return n;
 		if (began)
-			shmfd_spin_slept(&e->spin, shmfd_now_ns() - began);
+			shmfd_spin_slept(&sp, shmfd_now_ns() - began);
 		if (!deadline)
 			continue;
 		left = deadline - shmfd_now_ns();

@@ -27,7 +27,6 @@
 #define STACK_ITEMS	32
 #define SPIN_LOOKS	8
 #define KERNEL_LOOK_NS	8000	/* kernel descriptors wait no longer for a spin */
-#define SPIN_HOLE_NS	100000
 
 uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel)
 {
@@ -205,55 +204,56 @@ static int ask_kernel(struct many *m, const sigset_t *mask)
 	}
 }
 
-/* Spins on the rings, with a look at the kernel now and then. */
-static int spin(struct many *m, int64_t limit_ns)
+/* The first stream on rings: its governor speaks for the call.  *ret_same: the
+ * peer of one of them runs on this processor.  Tells all where we are. */
+static struct shmfd_stream *first_ring(const struct many *m, bool *ret_same)
 {
 	struct shmfd_stream *first = NULL;
-	bool same = false;
-	uint32_t budget;
-	int64_t start, last, kernel_at, now;
+
+	*ret_same = false;
+	for (nfds_t i = 0; i < m->nr; i++) {
+		struct shmfd_stream *s = m->stream[i];
+
+		if (!s || !s->seg)
+			continue;
+		if (!first)
+			first = s;
+		shmfd_stream_show_cpu(s);
+		*ret_same |= shmfd_stream_same_cpu(s);
+	}
+	return first;
+}
+
+/* Looks at the rings for a while, and at the kernel now and then. */
+static int spin(struct many *m, int64_t limit_ns, struct shmfd_spinner *sp)
+{
+	bool same;
+	struct shmfd_stream *first = first_ring(m, &same);
+	int64_t kernel_at = 0;
 	int ret;
 
-	for (nfds_t i = 0; i < m->nr; i++) {
-		if (m->stream[i] && m->stream[i]->seg) {
-			if (!first)
-				first = m->stream[i];
-			shmfd_stream_show_cpu(m->stream[i]);
-			same |= shmfd_stream_same_cpu(m->stream[i]);
-		}
-	}
-	if (!first)
+	sp->budget_ns = 0;
+	if (!first || !shmfd_spin_begin(sp, &first->spin, same, limit_ns))
 		return 0;
-	budget = shmfd_spin_budget(&first->spin, same);
-	if (limit_ns >= 0 && budget > limit_ns)
-		budget = (uint32_t)limit_ns;
-	if (!budget)
-		return 0;
-	start = last = kernel_at = shmfd_now_ns();
-	for (;;) {
+	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			ret = look(m);
 			if (ret) {
-				shmfd_spin_paid(&first->spin);
+				shmfd_spin_paid(sp);
 				return m->kernel_nr ? ask_kernel(m, NULL) : ret;
 			}
 			cpu_pause();
 		}
-		now = shmfd_now_ns();
-		if (now - last > SPIN_HOLE_NS) {
-			shmfd_spin_preempted(&first->spin);
-			return 0;
-		}
-		last = now;
-		if (m->kernel_nr && now - kernel_at > KERNEL_LOOK_NS) {
-			kernel_at = now;
+		if (!kernel_at)
+			kernel_at = sp->last;
+		if (m->kernel_nr && sp->last - kernel_at > KERNEL_LOOK_NS) {
+			kernel_at = sp->last;
 			ret = ask_kernel(m, NULL);
 			if (ret)
 				return ret;
 		}
-		if (now - start > budget)
-			return 0;
-	}
+	} while (shmfd_spin_more(sp));
+	return 0;
 }
 
 /* True if an earlier entry is the same stream. */
@@ -339,20 +339,11 @@ out:
 	return ret;
 }
 
-/* The first stream on rings: its governor speaks for the call. */
-static struct shmfd_stream *first_ring(const struct many *m)
-{
-	for (nfds_t i = 0; i < m->nr; i++) {
-		if (m->stream[i])
-			return m->stream[i];
-	}
-	return NULL;
-}
-
 static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 {
 	int64_t deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
 	int64_t left = timeout_ns, began;
+	struct shmfd_spinner sp;
 	int ret;
 
 	for (;;) {
@@ -361,14 +352,14 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 			return m->kernel_nr ? ask_kernel(m, mask) : ret;
 		if (!timeout_ns)
 			return ask_kernel(m, mask);
-		ret = spin(m, left);
+		ret = spin(m, left, &sp);
 		if (ret)
 			return ret;
 		began = shmfd_now_ns();
 		ret = sleep_many(m, left, mask);
 		if (ret < 0)
 			return ret;
-		shmfd_spin_slept(&first_ring(m)->spin, shmfd_now_ns() - began);
+		shmfd_spin_slept(&sp, shmfd_now_ns() - began);
 		look(m);
 		/* what woke us, without waiting again */
 		ret = ask_kernel(m, NULL);

@@ -20,7 +20,6 @@
 
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
 #define SPIN_LOOKS	16	/* looks at the ring between looks at the clock */
-#define SPIN_HOLE_NS	100000	/* a longer gap: somebody else had the core */
 
 /* One receive call of the host. */
 struct receive {
@@ -365,32 +364,21 @@ static ssize_t offered(struct receive *r, bool dontwait)
 	return AGAIN;
 }
 
-/* Spins until something is published at @pos.  True if it paid. */
-static bool spin(struct shmfd_stream *s, uint64_t pos, uint32_t budget_ns)
+/* Looks until something is published at @pos.  True if it paid. */
+static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 {
-	int64_t start, last, now;
-
-	for (int i = 0; i < SPIN_LOOKS; i++) {
-		if (!shmfd_ring_is_empty(&s->rx, pos))
-			return true;
-		cpu_pause();
-	}
-	start = last = shmfd_now_ns();
-	for (;;) {
+	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
+		return false;
+	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
-			if (!shmfd_ring_is_empty(&s->rx, pos))
+			if (!shmfd_ring_is_empty(&s->rx, pos)) {
+				shmfd_spin_paid(sp);
 				return true;
+			}
 			cpu_pause();
 		}
-		now = shmfd_now_ns();
-		if (unlikely(now - last > SPIN_HOLE_NS)) {
-			shmfd_spin_preempted(&s->spin);
-			return false;
-		}
-		if (now - start > budget_ns)
-			return false;
-		last = now;
-	}
+	} while (shmfd_spin_more(sp));
+	return false;
 }
 
 /* Spins, then sleeps until the ring may have something.  0, or -errno. */
@@ -398,16 +386,14 @@ static int wait_data(struct receive *r)
 {
 	struct shmfd_stream *s = r->s;
 	uint64_t pos = r->rec->rd_pos;
-	uint32_t turn, budget;
+	struct shmfd_spinner sp;
+	uint32_t turn;
 	int64_t start;
 	int ret;
 
 	shmfd_stream_show_cpu(s);
-	budget = shmfd_spin_budget(&s->spin, shmfd_stream_same_cpu(s));
-	if (budget && spin(s, pos, budget)) {
-		shmfd_spin_paid(&s->spin);
+	if (spin(s, pos, &sp))
 		return 0;
-	}
 	if (shmfd_ready_may_sleep(s)) {
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
@@ -424,10 +410,10 @@ static int wait_data(struct receive *r)
 		shmfd_wait_exit(&s->wait);
 		return 0;
 	}
-	start = budget ? shmfd_now_ns() : 0;
+	start = sp.budget_ns ? shmfd_now_ns() : 0;
 	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline), -1);
-	if (budget)
-		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
+	if (sp.budget_ns)
+		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	if (ret == 0)
 		counter_add(&r->rec->bells_rx, 1);
 	shmfd_ready_rang(s);

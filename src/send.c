@@ -19,7 +19,6 @@
 #define LOOK_EVERY	64	/* records between looks at a silent peer */
 #define ROOM_PART	4	/* a writer wakes when this part of the ring is free */
 #define SPIN_LOOKS	16
-#define SPIN_HOLE_NS	100000
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
 
 /* One send call of the host. */
@@ -214,40 +213,34 @@ bool shmfd_send_has_room(struct shmfd_stream *s)
 	return has_room(s, shmfd_stream_record(s));
 }
 
-static bool spin_room(struct shmfd_stream *s, struct shmfd_record *rec, uint32_t budget)
+static bool spin_room(struct shmfd_stream *s, struct shmfd_record *rec,
+		      struct shmfd_spinner *sp)
 {
-	int64_t start = shmfd_now_ns(), last = start, now;
-
-	for (;;) {
+	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
+		return false;
+	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
-			if (has_room(s, rec))
+			if (has_room(s, rec)) {
+				shmfd_spin_paid(sp);
 				return true;
+			}
 			cpu_pause();
 		}
-		now = shmfd_now_ns();
-		if (now - last > SPIN_HOLE_NS) {
-			shmfd_spin_preempted(&s->spin);
-			return false;
-		}
-		if (now - start > budget)
-			return false;
-		last = now;
-	}
+	} while (shmfd_spin_more(sp));
+	return false;
 }
 
 static int wait_room(struct transmit *t)
 {
 	struct shmfd_stream *s = t->s;
-	uint32_t turn, budget;
+	struct shmfd_spinner sp;
 	int64_t start, left = -1;
+	uint32_t turn;
 	int ret;
 
 	shmfd_stream_show_cpu(s);
-	budget = shmfd_spin_budget(&s->spin, shmfd_stream_same_cpu(s));
-	if (budget && spin_room(s, t->rec, budget)) {
-		shmfd_spin_paid(&s->spin);
+	if (spin_room(s, t->rec, &sp))
 		return 0;
-	}
 	if (shmfd_ready_may_sleep(s)) {
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
@@ -267,10 +260,10 @@ static int wait_room(struct transmit *t)
 		if (left < 0)
 			left = 0;
 	}
-	start = budget ? shmfd_now_ns() : 0;
+	start = sp.budget_ns ? shmfd_now_ns() : 0;
 	ret = shmfd_wait_sleep(&s->wait, turn, left, -1);
-	if (budget)
-		shmfd_spin_slept(&s->spin, shmfd_now_ns() - start);
+	if (sp.budget_ns)
+		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);
 	if (ret == 1)
 		shmfd_stream_peer_left(s);

@@ -66,6 +66,7 @@
 #include "report.h"
 #include "ring.h"
 #include "shmfd/layout.h"
+#include "spin.h"
 #include "table.h"
 #include "wait.h"
 

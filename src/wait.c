@@ -2,15 +2,7 @@
 
 /*
  * See wait.h for the protocols.  This file owns the only sleeping system calls
- * for a single stream, the bell, and the decision how long to spin.
- *
- * Spinning: as the kernel's haltpoll governor does (drivers/cpuidle/governors/
- * haltpoll.c): a budget grows when a sleep turned out short and shrinks when
- * it did not.  What has to be respected, measured on a 2-vCPU VM: waking an
- * idle core costs about 35 us, so a spin across cores pays 100-fold; with one
- * busy competitor a fixed 50 us spin made p99 40 ms.  So involuntary context
- * switches and holes in the clock while spinning turn spinning off at once,
- * and both ends on one core never spin.
+ * for a single stream, and the bell.
  */
 #define _GNU_SOURCE
 #include "wait.h"
@@ -19,11 +11,8 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/resource.h>
-#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,35 +20,6 @@
 #include "sys.h"
 
 #define BELL_BYTES	8
-#define SHORT_BLOCK_NS	200000		/* a sleep that a spin might have saved */
-#define MIN_SPIN_NS	4000u
-#define PENALTY_MIN_NS	20000000ll
-#define PENALTY_MAX_NS	1000000000ll
-#define RUSAGE_EVERY_NS	5000000ll
-
-uint32_t shmfd_spin_max_ns = 50000;
-
-int64_t shmfd_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-uint32_t shmfd_cpu(void)
-{
-#ifdef RSEQ_SIG
-	const struct rseq *rs;
-
-	if (__rseq_size) {
-		rs = (const struct rseq *)(const void *)
-			((const char *)__builtin_thread_pointer() + __rseq_offset);
-		return *(const volatile uint32_t *)&rs->cpu_id_start + 1;
-	}
-#endif
-	return 0;
-}
 
 void shmfd_wait_exit(struct shmfd_wait *w)
 {
@@ -261,106 +221,4 @@ bool shmfd_wait_has_ended(struct shmfd_wait *w)
 		store_release(&w->ended, 1);
 	errno = saved;
 	return load_acquire(&w->ended);
-}
-
-/* ---- the governor ------------------------------------------------------ */
-
-/* Competition is a matter of the thread, not of one stream. */
-static __thread struct {
-	int64_t quiet_until;	/* no spinning before this time */
-	int64_t penalty_ns;
-	int64_t checked;
-	long nivcsw;
-} busy __attribute__((tls_model("initial-exec")));
-
-static int cpus_allowed;
-
-bool shmfd_one_cpu(void)
-{
-	cpu_set_t set;
-
-	if (!cpus_allowed)
-		cpus_allowed = sched_getaffinity(0, sizeof(set), &set) ? 2 : CPU_COUNT(&set);
-	return cpus_allowed == 1;
-}
-
-static void penalty(int64_t now)
-{
-	if (busy.penalty_ns < PENALTY_MIN_NS)
-		busy.penalty_ns = PENALTY_MIN_NS;
-	else if (busy.penalty_ns < PENALTY_MAX_NS)
-		busy.penalty_ns *= 2;
-	busy.quiet_until = now + busy.penalty_ns;
-}
-
-/* True while somebody else wants this core. */
-static bool has_competition(void)
-{
-	int64_t now = shmfd_now_ns();
-	struct rusage ru;
-	long delta;
-
-	if (now < busy.quiet_until)
-		return true;
-	if (now - busy.checked < RUSAGE_EVERY_NS)
-		return false;
-	cpus_allowed = 0;	/* affinity may have changed */
-	busy.checked = now;
-	if (getrusage(RUSAGE_THREAD, &ru))
-		return false;
-	delta = ru.ru_nivcsw - busy.nivcsw;
-	busy.nivcsw = ru.ru_nivcsw;
-	if (delta > 1) {
-		penalty(now);
-		return true;
-	}
-	if (!delta && busy.penalty_ns > PENALTY_MIN_NS)
-		busy.penalty_ns /= 2;
-	return false;
-}
-
-uint32_t shmfd_spin_budget(struct shmfd_spin *s, bool same_cpu)
-{
-	if (!shmfd_spin_max_ns || same_cpu)
-		return 0;
-	if (s->skip) {
-		s->skip--;
-		return 0;
-	}
-	if (has_competition())
-		return 0;
-	if (!s->budget_ns)
-		s->budget_ns = shmfd_spin_max_ns;
-	return s->budget_ns;
-}
-
-void shmfd_spin_paid(struct shmfd_spin *s)
-{
-	s->failed = 0;
-	if (s->budget_ns < shmfd_spin_max_ns)
-		s->budget_ns = s->budget_ns * 2 < shmfd_spin_max_ns ?
-			s->budget_ns * 2 : shmfd_spin_max_ns;
-}
-
-void shmfd_spin_slept(struct shmfd_spin *s, int64_t block_ns)
-{
-	if (block_ns <= SHORT_BLOCK_NS && s->failed < 8) {
-		s->failed++;
-		s->budget_ns = shmfd_spin_max_ns;
-		return;
-	}
-	/* long, or spinning did not help: less next time, at last not at all */
-	if (s->failed < 20)
-		s->failed++;
-	s->budget_ns /= 2;
-	if (s->budget_ns < MIN_SPIN_NS) {
-		s->budget_ns = 0;
-		s->skip = s->failed < 12 ? 8 : 1u << (s->failed - 8);
-	}
-}
-
-void shmfd_spin_preempted(struct shmfd_spin *s)
-{
-	s->budget_ns = 0;
-	penalty(shmfd_now_ns());
 }

@@ -3,7 +3,7 @@
 #define SHMFD_WAIT_H
 
 /*
- * Sleeping, waking and spinning on one link.  Knows a link descriptor and
+ * Sleeping and waking on one link.  Knows a link descriptor and
  * words in memory; nothing of sockets, streams or rings.
  *
  * Sleep and wake ("S"), one direction:
@@ -60,13 +60,6 @@ struct shmfd_wait {
 	_Atomic uint32_t turn;		/* count << 1 | somebody leads; a futex */
 	_Atomic uint32_t followers;
 	_Atomic uint32_t blocked;	/* threads between enter and exit */
-};
-
-/* What the spin governor learned about one waiter. */
-struct shmfd_spin {
-	uint32_t budget_ns;		/* 0: do not spin */
-	uint32_t failed;		/* spins in a row that did not pay */
-	uint32_t skip;			/* waits until zero is probed again */
 };
 
 /* Reads the turn.  [wait.G] acquire. */
@@ -129,22 +122,5 @@ bool shmfd_wait_has_ended(struct shmfd_wait *w);
 
 /* Monotonic time in ns. */
 int64_t shmfd_now_ns(void);
-
-/* Upper bound of the spin in ns for this wait, 0: sleep at once. */
-uint32_t shmfd_spin_budget(struct shmfd_spin *s, bool same_cpu);
-/* Tells the governor that a spin paid, or how long the block was in all. */
-void shmfd_spin_paid(struct shmfd_spin *s);
-void shmfd_spin_slept(struct shmfd_spin *s, int64_t block_ns);
-/* Tells it that the loop was interrupted: two looks at the clock lay apart. */
-void shmfd_spin_preempted(struct shmfd_spin *s);
-
-/* Ceiling of a spin in ns; set once from the environment. */
-extern uint32_t shmfd_spin_max_ns;
-
-/* The processor this thread runs on, plus 1; 0 if not known cheaply. */
-uint32_t shmfd_cpu(void);
-
-/* True if this process may use one processor only. */
-bool shmfd_one_cpu(void);
 
 #endif

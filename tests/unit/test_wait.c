@@ -2,7 +2,7 @@
 
 /*
  * wait.c: who sleeps is woken, by a bell, the end of the link, a signal or the
- * time-out; several threads share one link; the governor's decisions.
+ * time-out; several threads share one link.
  */
 #define _GNU_SOURCE
 #include "unit.h"
@@ -411,112 +411,11 @@ static void test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen(void **s
 
 /* ---- the governor ------------------------------------------------------------------ */
 
-static void test_no_spin_without_a_ceiling_or_on_one_processor(void **state)
-{
-	struct shmfd_spin s = { 0 };
-
-	(void)state;
-	shmfd_spin_max_ns = 0;
-	assert_int_equal(shmfd_spin_budget(&s, false), 0);
-	shmfd_spin_max_ns = 50000;
-	assert_int_equal(shmfd_spin_budget(&s, true), 0);
-}
-
-static void test_long_sleeps_turn_spinning_off_and_short_ones_on(void **state)
-{
-	struct shmfd_spin s = { .budget_ns = 50000 };
-	uint32_t before, asked;
-
-	(void)state;
-	shmfd_spin_max_ns = 50000;
-	for (int i = 0; i < 10; i++) {
-		before = s.budget_ns;
-		shmfd_spin_slept(&s, 10000000);
-		assert_true(s.budget_ns < before || !before);
-	}
-	assert_int_equal(s.budget_ns, 0);
-	assert_true(s.skip > 0);
-	/* off: for a number of waits, then it is tried again */
-	asked = s.skip;
-	for (uint32_t i = 0; i < asked; i++)
-		assert_int_equal(shmfd_spin_budget(&s, false), 0);
-	assert_int_equal(s.skip, 0);
-	/* a short sleep is one that a spin would have saved */
-	memset(&s, 0, sizeof(s));
-	shmfd_spin_slept(&s, 20000);
-	assert_int_equal(s.budget_ns, 50000);
-	/* what does not help, however short, is given up at last */
-	for (int i = 0; i < 40; i++)
-		shmfd_spin_slept(&s, 20000);
-	assert_int_equal(s.budget_ns, 0);
-}
-
-static void test_a_spin_that_paid_grows_to_the_ceiling(void **state)
-{
-	struct shmfd_spin s = { .budget_ns = 10000, .failed = 5 };
-
-	(void)state;
-	shmfd_spin_max_ns = 50000;
-	shmfd_spin_paid(&s);
-	assert_int_equal(s.budget_ns, 20000);
-	assert_int_equal(s.failed, 0);
-	for (int i = 0; i < 5; i++)
-		shmfd_spin_paid(&s);
-	assert_int_equal(s.budget_ns, 50000);
-}
-
-static void test_pauses_grow_but_not_without_end(void **state)
-{
-	struct shmfd_spin s = { 0 };
-	uint32_t most = 0;
-
-	(void)state;
-	shmfd_spin_max_ns = 50000;
-	for (int i = 0; i < 1000; i++) {
-		shmfd_spin_slept(&s, 1000000000);
-		most = s.skip > most ? s.skip : most;
-	}
-	assert_true(most >= 64 && most <= 4096);
-}
-
-static void test_interrupted_spin_keeps_this_thread_quiet(void **state)
-{
-	struct shmfd_spin s = { .budget_ns = 50000 }, other = { 0 };
-
-	(void)state;
-	shmfd_spin_max_ns = 50000;
-	shmfd_spin_preempted(&s);
-	assert_int_equal(s.budget_ns, 0);
-	/* competition is the thread's: for no stream */
-	assert_int_equal(shmfd_spin_budget(&s, false), 0);
-	assert_int_equal(shmfd_spin_budget(&other, false), 0);
-}
-
-static void test_one_cpu_follows_the_affinity(void **state)
-{
-	cpu_set_t old, one;
-
-	(void)state;
-	assert_int_equal(sched_getaffinity(0, sizeof(old), &old), 0);
-	CPU_ZERO(&one);
-	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++) {
-		if (CPU_ISSET(i, &old))
-			CPU_SET(i, &one);
-	}
-	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	assert_true(shmfd_one_cpu());
-	if (shmfd_cpu())	/* 0: the C library does not tell */
-		assert_true(CPU_ISSET((int)shmfd_cpu() - 1, &one));
-	assert_int_equal(sched_setaffinity(0, sizeof(old), &old), 0);
-}
-
 #define T(f)	cmocka_unit_test_setup_teardown(f, link_up, link_down)
 
 int main(void)
 {
 	static const struct CMUnitTest test[] = {
-		/* first: what it learns of the affinity is kept for a while */
-		cmocka_unit_test(test_one_cpu_follows_the_affinity),
 		T(test_bell_before_the_sleep_is_not_lost),
 		T(test_time_out_is_kept),
 		T(test_end_of_the_link_wakes_for_ever),
@@ -531,11 +430,6 @@ int main(void)
 		T(test_follower_keeps_its_own_time_out),
 		T(test_no_wake_is_lost),
 		T(test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen),
-		cmocka_unit_test(test_no_spin_without_a_ceiling_or_on_one_processor),
-		cmocka_unit_test(test_long_sleeps_turn_spinning_off_and_short_ones_on),
-		cmocka_unit_test(test_a_spin_that_paid_grows_to_the_ceiling),
-		cmocka_unit_test(test_pauses_grow_but_not_without_end),
-		cmocka_unit_test(test_interrupted_spin_keeps_this_thread_quiet),
 	};
 
 	return unit_run(test);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+
+/* See spin.h. */
+#define _GNU_SOURCE
+#include "spin.h"
+
+#include <sched.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/rseq.h>
+#include <time.h>
+
+#include "atomic.h"
+
+#define SHORT_BLOCK_NS	200000		/* a sleep that a spin might have saved */
+#define MIN_SPIN_NS	4000u
+#define PENALTY_MIN_NS	20000000ll
+#define PENALTY_MAX_NS	1000000000ll
+#define RUSAGE_EVERY_NS	5000000ll
+#define HOLE_NS		100000	/* between looks at the clock: another had the core */
+#define YIELDS		3
+
+uint32_t shmfd_spin_max_ns = 50000;
+
+int64_t shmfd_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+uint32_t shmfd_cpu(void)
+{
+#ifdef RSEQ_SIG
+	const struct rseq *rs;
+
+	if (__rseq_size) {
+		rs = (const struct rseq *)(const void *)
+			((const char *)__builtin_thread_pointer() + __rseq_offset);
+		return *(const volatile uint32_t *)&rs->cpu_id_start + 1;
+	}
+#endif
+	return 0;
+}
+
+/* No trying before a time; each failure doubles the distance. */
+struct quiet {
+	int64_t until, penalty_ns;
+};
+
+/* Competition is a matter of the thread, not of one stream. */
+static __thread struct {
+	struct quiet spin, yield;
+	int64_t checked;
+	long nivcsw;
+	long yielded;		/* of those, at most */
+} busy __attribute__((tls_model("initial-exec")));
+
+static int cpus_allowed;
+
+bool shmfd_one_cpu(void)
+{
+	cpu_set_t set;
+
+	if (!cpus_allowed)
+		cpus_allowed = sched_getaffinity(0, sizeof(set), &set) ? 2 : CPU_COUNT(&set);
+	return cpus_allowed == 1;
+}
+
+static void penalty(struct quiet *q, int64_t now)
+{
+	if (q->penalty_ns < PENALTY_MIN_NS)
+		q->penalty_ns = PENALTY_MIN_NS;
+	else if (q->penalty_ns < PENALTY_MAX_NS)
+		q->penalty_ns *= 2;
+	q->until = now + q->penalty_ns;
+}
+
+/* True while somebody else wants this core. */
+static bool has_competition(void)
+{
+	int64_t now = shmfd_now_ns();
+	struct rusage ru;
+	long delta;
+
+	if (now < busy.spin.until)
+		return true;
+	if (now - busy.checked < RUSAGE_EVERY_NS)
+		return false;
+	cpus_allowed = 0;	/* affinity may have changed */
+	busy.checked = now;
+	if (getrusage(RUSAGE_THREAD, &ru))
+		return false;
+	delta = ru.ru_nivcsw - busy.nivcsw - busy.yielded;
+	busy.yielded = 0;
+	busy.nivcsw = ru.ru_nivcsw;
+	if (delta > 1) {
+		penalty(&busy.spin, now);
+		return true;
+	}
+	if (!delta && busy.spin.penalty_ns > PENALTY_MIN_NS)
+		busy.spin.penalty_ns /= 2;
+	return false;
+}
+
+static uint32_t budget_of(struct shmfd_spin *s)
+{
+	if (s->skip) {
+		s->skip--;
+		return 0;
+	}
+	if (has_competition())
+		return 0;
+	if (!s->budget_ns)
+		s->budget_ns = shmfd_spin_max_ns;
+	return s->budget_ns;
+}
+
+bool shmfd_spin_begin(struct shmfd_spinner *sp, struct shmfd_spin *s, bool same_cpu,
+		      int64_t limit_ns)
+{
+	sp->s = s;
+	sp->budget_ns = 0;
+	sp->yields = 0;
+	sp->start = sp->last = 0;	/* the clock is read after the first looks */
+	if (!shmfd_spin_max_ns)
+		return false;
+	if (same_cpu) {
+		/* switches against our will say nothing: the peer makes them */
+		if ((limit_ns < 0 || limit_ns >= HOLE_NS) && shmfd_now_ns() >= busy.yield.until)
+			sp->yields = YIELDS;
+		return sp->yields;
+	}
+	sp->budget_ns = budget_of(s);
+	if (limit_ns >= 0 && sp->budget_ns > limit_ns)
+		sp->budget_ns = (uint32_t)limit_ns;
+	return sp->budget_ns;
+}
+
+/* True if the yield was so long that a third got the processor, or may have. */
+static bool lost_by_yield(const struct shmfd_spinner *sp, int64_t now)
+{
+	if (!sp->last || now - sp->last <= HOLE_NS)
+		return false;
+	penalty(&busy.yield, now);
+	return true;
+}
+
+static bool yield_more(struct shmfd_spinner *sp)
+{
+	int64_t now = shmfd_now_ns();
+
+	if (lost_by_yield(sp, now) || !sp->yields)
+		return false;
+	sp->yields--;
+	sp->last = now;
+	busy.yielded++;
+	sched_yield();
+	return true;
+}
+
+bool shmfd_spin_more(struct shmfd_spinner *sp)
+{
+	int64_t now;
+
+	if (!sp->budget_ns)
+		return yield_more(sp);
+	now = shmfd_now_ns();
+	if (!sp->start)
+		sp->start = sp->last = now;
+	if (unlikely(now - sp->last > HOLE_NS)) {
+		sp->s->budget_ns = 0;
+		penalty(&busy.spin, now);
+		return false;
+	}
+	sp->last = now;
+	return now - sp->start <= sp->budget_ns;
+}
+
+void shmfd_spin_paid(const struct shmfd_spinner *sp)
+{
+	struct shmfd_spin *s = sp->s;
+
+	if (!sp->budget_ns) {
+		if (!lost_by_yield(sp, sp->last ? shmfd_now_ns() : 0) &&
+		    busy.yield.penalty_ns > PENALTY_MIN_NS)
+			busy.yield.penalty_ns -= busy.yield.penalty_ns / 64;
+		return;
+	}
+	s->failed = 0;
+	if (s->budget_ns < shmfd_spin_max_ns)
+		s->budget_ns = s->budget_ns * 2 < shmfd_spin_max_ns ?
+			s->budget_ns * 2 : shmfd_spin_max_ns;
+}
+
+void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
+{
+	struct shmfd_spin *s = sp->s;
+
+	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
+		return;
+	if (block_ns <= SHORT_BLOCK_NS && s->failed < 8) {
+		s->failed++;
+		s->budget_ns = shmfd_spin_max_ns;
+		return;
+	}
+	/* long, or spinning did not help: less next time, at last not at all */
+	if (s->failed < 20)
+		s->failed++;
+	s->budget_ns /= 2;
+	if (s->budget_ns < MIN_SPIN_NS) {
+		s->budget_ns = 0;
+		s->skip = s->failed < 12 ? 8 : 1u << (s->failed - 8);
+	}
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * spin.c: how long a waiter looks before it sleeps.  Times are only bounded from
+ * one side, as the machine may be busy.
+ */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "spin.h"
+
+#define CEILING_NS	50000
+#define MANY		1000000
+
+/* Every test in a thread of its own: penalties are the thread's. */
+struct run {
+	void (*body)(void);
+};
+
+static void *body_of(void *arg)
+{
+	((struct run *)arg)->body();
+	return NULL;
+}
+
+static void alone(void (*body)(void))
+{
+	struct run r = { body };
+	pthread_t thread;
+
+	shmfd_spin_max_ns = CEILING_NS;
+	assert_int_equal(pthread_create(&thread, NULL, body_of, &r), 0);
+	pthread_join(thread, NULL);
+}
+
+/* A waiter that may spin now. */
+static struct shmfd_spinner spinner(struct shmfd_spin *s)
+{
+	return (struct shmfd_spinner){ .s = s, .budget_ns = CEILING_NS };
+}
+
+static bool begins(struct shmfd_spin *s, bool same_cpu)
+{
+	struct shmfd_spinner sp;
+
+	return shmfd_spin_begin(&sp, s, same_cpu, -1);
+}
+
+static void no_ceiling(void)
+{
+	struct shmfd_spin s = { 0 };
+
+	shmfd_spin_max_ns = 0;
+	assert_false(begins(&s, false));
+	assert_false(begins(&s, true));
+}
+
+static void test_ceiling_zero_never_spins(void **state)
+{
+	(void)state;
+	alone(no_ceiling);
+}
+
+static void busy_looks(void)
+{
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+	int rounds = 0;
+	int64_t began;
+
+	assert_true(shmfd_spin_begin(&sp, &s, false, -1));
+	assert_int_equal(sp.budget_ns, CEILING_NS);
+	began = shmfd_now_ns();
+	while (shmfd_spin_more(&sp) && rounds < MANY)
+		rounds++;
+	assert_true(rounds > 0 && rounds < MANY);
+	/* the whole budget, unless somebody else had the core */
+	assert_true(shmfd_now_ns() - began >= CEILING_NS || !s.budget_ns);
+	/* the caller's own time-out is shorter */
+	memset(&s, 0, sizeof(s));
+	if (shmfd_spin_begin(&sp, &s, false, 1000))
+		assert_int_equal(sp.budget_ns, 1000);
+	assert_false(shmfd_spin_begin(&sp, &s, false, 0));
+}
+
+static void test_busy_looks_end_with_the_budget(void **state)
+{
+	(void)state;
+	alone(busy_looks);
+}
+
+static void yields(void)
+{
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+	int rounds = 0;
+
+	assert_true(shmfd_spin_begin(&sp, &s, true, -1));
+	assert_int_equal(sp.budget_ns, 0);
+	while (shmfd_spin_more(&sp) && rounds < MANY)
+		rounds++;
+	assert_true(rounds >= 1 && rounds < 10);
+	/* it says nothing about spinning across processors */
+	s = (struct shmfd_spin){ .budget_ns = 12345 };
+	sp.s = &s;
+	shmfd_spin_slept(&sp, 1000000000);
+	assert_int_equal(s.budget_ns, 12345);
+	/* a short time-out could pass before the processor comes back */
+	assert_false(shmfd_spin_begin(&sp, &s, true, 1000));
+}
+
+static void test_on_one_processor_a_few_yields(void **state)
+{
+	(void)state;
+	alone(yields);
+}
+
+static void long_sleeps(void)
+{
+	struct shmfd_spin s = { .budget_ns = CEILING_NS };
+	struct shmfd_spinner sp = spinner(&s);
+	uint32_t before, asked;
+
+	for (int i = 0; i < 10; i++) {
+		before = s.budget_ns;
+		shmfd_spin_slept(&sp, 10000000);
+		assert_true(s.budget_ns < before || !before);
+	}
+	assert_int_equal(s.budget_ns, 0);
+	assert_true(s.skip > 0);
+	/* off: for a number of waits, then it is tried again */
+	asked = s.skip;
+	for (uint32_t i = 0; i < asked; i++)
+		assert_false(begins(&s, false));
+	assert_int_equal(s.skip, 0);
+	/* a short sleep is one that a spin would have saved */
+	memset(&s, 0, sizeof(s));
+	shmfd_spin_slept(&sp, 20000);
+	assert_int_equal(s.budget_ns, CEILING_NS);
+	/* what does not help, however short, is given up at last */
+	for (int i = 0; i < 40; i++)
+		shmfd_spin_slept(&sp, 20000);
+	assert_int_equal(s.budget_ns, 0);
+}
+
+static void test_long_sleeps_turn_spinning_off_and_short_ones_on(void **state)
+{
+	(void)state;
+	alone(long_sleeps);
+}
+
+static void paid(void)
+{
+	struct shmfd_spin s = { .budget_ns = 10000, .failed = 5 };
+	struct shmfd_spinner sp = spinner(&s);
+
+	shmfd_spin_paid(&sp);
+	assert_int_equal(s.budget_ns, 20000);
+	assert_int_equal(s.failed, 0);
+	for (int i = 0; i < 5; i++)
+		shmfd_spin_paid(&sp);
+	assert_int_equal(s.budget_ns, CEILING_NS);
+}
+
+static void test_a_spin_that_paid_grows_to_the_ceiling(void **state)
+{
+	(void)state;
+	alone(paid);
+}
+
+static void pauses(void)
+{
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp = spinner(&s);
+	uint32_t most = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		shmfd_spin_slept(&sp, 1000000000);
+		most = s.skip > most ? s.skip : most;
+	}
+	assert_true(most >= 64 && most <= 4096);
+}
+
+static void test_pauses_grow_but_not_without_end(void **state)
+{
+	(void)state;
+	alone(pauses);
+}
+
+/* Two looks at the clock lay far apart. */
+static void quiet_after(bool same_cpu)
+{
+	struct shmfd_spin s = { 0 }, other = { 0 };
+	struct shmfd_spinner sp;
+
+	assert_true(shmfd_spin_begin(&sp, &s, same_cpu, -1));
+	sp.start = sp.last = shmfd_now_ns() - 10000000;
+	assert_false(shmfd_spin_more(&sp));
+	assert_int_equal(s.budget_ns, 0);
+	/* competition is the thread's: for no stream, in this way */
+	assert_false(begins(&s, same_cpu));
+	assert_false(begins(&other, same_cpu));
+	/* who else runs there says nothing of the other way */
+	assert_true(begins(&other, !same_cpu));
+}
+
+static void interrupted(void)
+{
+	quiet_after(false);
+}
+
+static void yielded_to_a_third(void)
+{
+	quiet_after(true);
+}
+
+/* The peer answered, but a third had a time slice before. */
+static void paid_late(void)
+{
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+
+	assert_true(shmfd_spin_begin(&sp, &s, true, -1));
+	sp.last = shmfd_now_ns() - 3000000;
+	shmfd_spin_paid(&sp);
+	assert_false(begins(&s, true));
+}
+
+static void test_a_hole_in_the_clock_keeps_this_thread_quiet(void **state)
+{
+	(void)state;
+	alone(interrupted);
+	alone(yielded_to_a_third);
+	alone(paid_late);
+}
+
+static void test_one_cpu_follows_the_affinity(void **state)
+{
+	cpu_set_t old, one;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(old), &old), 0);
+	CPU_ZERO(&one);
+	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++) {
+		if (CPU_ISSET(i, &old))
+			CPU_SET(i, &one);
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_true(shmfd_one_cpu());
+	if (shmfd_cpu())	/* 0: the C library does not tell */
+		assert_true(CPU_ISSET((int)shmfd_cpu() - 1, &one));
+	assert_int_equal(sched_setaffinity(0, sizeof(old), &old), 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest test[] = {
+		/* first: what it learns of the affinity is kept for a while */
+		cmocka_unit_test(test_one_cpu_follows_the_affinity),
+		cmocka_unit_test(test_ceiling_zero_never_spins),
+		cmocka_unit_test(test_busy_looks_end_with_the_budget),
+		cmocka_unit_test(test_on_one_processor_a_few_yields),
+		cmocka_unit_test(test_long_sleeps_turn_spinning_off_and_short_ones_on),
+		cmocka_unit_test(test_a_spin_that_paid_grows_to_the_ceiling),
+		cmocka_unit_test(test_pauses_grow_but_not_without_end),
+		cmocka_unit_test(test_a_hole_in_the_clock_keeps_this_thread_quiet),
+	};
+
+	return unit_run(test);
+}
