@@ -237,7 +237,11 @@ static int spin(struct many *m, int64_t limit_ns, struct shmfd_spinner *sp)
 		return 0;
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
+			/* found in the middle of the array: what stands before
+			 * may be ready too, or be the same stream */
 			ret = look(m);
+			if (ret && m->nr > 1)
+				ret = look(m);
 			if (ret) {
 				shmfd_spin_paid(sp);
 				return m->kernel_nr ? ask_kernel(m, NULL) : ret;

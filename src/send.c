@@ -513,13 +513,16 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 		if (n != FULL)
 			break;
 		store_relaxed(&s->tx_nospace, 1);
-		if (t.done || dontwait) {
-			n = -EAGAIN;
+		n = -EAGAIN;
+		if (dontwait)
+			break;
+		if (rec->sndtimeo_ns && !t.deadline)
+			t.deadline = shmfd_now_ns() + rec->sndtimeo_ns;
+		n = wait_room(&t);
+		if (n < 0) {
+			n = n == -ETIMEDOUT ? -EAGAIN : n;
 			break;
 		}
-		n = wait_room(&t);
-		if (n < 0)
-			break;
 	}
 	if (t.done)
 		counter_add(&rec->ring_tx_msgs, 1);

@@ -335,14 +335,17 @@ expect_ring() {
 	done
 }
 
-# expect_balance A B: what A's rings took in, B's gave, and the other way round.  For programs
-# of which every process exits in the orderly way and reads all it is sent.
+# expect_balance A B...: what A's rings took in, those of all B gave, and the other way round.
+# For programs of which every process exits in the orderly way and reads all it is sent.
 expect_balance() {
-	local a b
+	local a program gave=0 took=0
 	uses_rings || return 0
 	a=$(stat_sum "$STATS" "$1" ring_rx_bytes)-$(stat_sum "$STATS" "$1" ring_tx_bytes)
-	b=$(stat_sum "$STATS" "$2" ring_tx_bytes)-$(stat_sum "$STATS" "$2" ring_rx_bytes)
-	[ "$a" = "$b" ] || fail "$1 rx-tx $a, $2 tx-rx $b"
+	for program in "${@:2}"; do
+		gave=$((gave + $(stat_sum "$STATS" "$program" ring_tx_bytes)))
+		took=$((took + $(stat_sum "$STATS" "$program" ring_rx_bytes)))
+	done
+	[ "$a" = "$gave-$took" ] || fail "$1 rx-tx $a, ${*:2} tx-rx $gave-$took"
 }
 
 # expect_streams_on_ring ENDPOINT NUMBER: while they run, shmfd ss shows that many streams with

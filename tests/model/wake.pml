@@ -16,11 +16,12 @@
  *   The bell goes first: a handler on the ringing thread, between the two, that publishes and waits
  *   for its answer must not find a silent sleeper (HANDLER).
  *
- * Threads in poll (POLLERS) sleep on the link beside that: they raise `pollers`, then look at
- * `blocked`; a thread in a single call raises `blocked`, then looks at `pollers`.  Who sees the
- * other leaves the ring: the link is shut down, all wake.  Pollers take bells only when claimed,
- * and who takes one kicks the others.  POLLERS is not part of what is proven: it models the order
- * that the code had before, where SLEEP was set before `blocked` was raised, and hangs.
+ * Threads in poll (POLLERS) sleep on the link beside that:
+ *   [B] pollers++ ; look at `blocked`          [B] blocked++ ; look at `pollers`
+ *       not 0: leave the ring                      not 0: leave the ring
+ *       SLEEP, look, ppoll(link, kick)             turn, SLEEP, look, sleep as above
+ *   B: one of both sees the other before either can take a bell.  Who leaves shuts the link down,
+ *   which wakes all.  Pollers take bells only when claimed, and who takes one kicks the others.
  *
  * A bell wakes any of them; the link is a queue of Q messages, full means that a bell is pending.
  *
@@ -28,11 +29,8 @@
  * Covered: two threads for data, one for room, on one link; signals that break any sleep, the host
  * going on or not; the end of the link at any step; a data ring of three slots that wraps; room in
  * quarters as the writer of src/send.c asks for it (PART).
- * Not covered, no row of run.sh has them yet: POLLERS (see above; two
- * pollers have no mutant), HANDLER, M_ROOM_FENCE.
  * Not covered: wrapping of the sleep counter (16 bits) and of turn, epoll, time-outs (they leave as
- * a signal does), spinning, more than two pollers, the thread of await_switch, which sleeps on the
- * link without a kick.
+ * a signal does), spinning, more than two pollers.
  */
 #ifndef N
 #define N 3		/* records in; the last one stands for end-of-file and is never passed */
@@ -143,29 +141,22 @@ end_full:		(wr - rd < SLOTS - 1);
 
 proctype consumer()
 {
-	byte f;
+	byte f, h;
 	{
 end:		do	/* waiting for more to read is no hang of this direction */
 		:: out_rd < out_wr ->
-#ifdef M_ROOM_FENCE
-			f = room_sleep;
 			out_rd++;
-#else
-			out_rd++;
-#endif
 			if
 			:: out_rd - mark >= PART ->
 				mark = out_rd;
-#ifndef M_ROOM_FENCE
 				f = room_sleep;
-#endif
 				wake(room_sleep, f)
 			:: else
 			fi;
 			f = 0
 		:: out_rd == M -> break
 		od
-	} unless { atomic { dead -> f = 0 } }
+	} unless { atomic { dead -> f = 0; h = 0 } }
 }
 
 /* ---- this end ---- */
@@ -212,59 +203,56 @@ inline leave()
 /* One sleep; the caller looks again whatever ended it.  `quit`: a signal, the host gives up. */
 inline sleep_for(word, cond)
 {
-#ifdef M_TURN_LATE
-	set_and_look(word, cond);
-	t = turn;
-#else
-	t = turn;		/* [G] */
-	set_and_look(word, cond);
-#endif
-	atomic {
-		ok = ok || gone;
-		if
-		:: ok
-		:: !ok && (t & 1) -> followers++
-#ifdef M_ANY_LEAD
-		:: !ok && !(t & 1) -> t = turn; lead = !(t & 1); turn = t | 1;
-			followers = followers + !lead
-#else
-		:: !ok && !(t & 1) && turn == t -> turn = t | 1; lead = true
-		:: !ok && !(t & 1) && turn != t -> ok = true	/* look again */
-#endif
-		fi
-	};
-	if
-	:: ok
-	:: else ->
 #ifdef M_BLOCKED_LATE
-		busy = (pollers > 0);
-		blocked++;
+	busy = (pollers > 0);
+	blocked++;
 #else
-		blocked++;
-		busy = (pollers > 0);
+	blocked++;		/* [B] */
+	busy = (pollers > 0);	/* [B] */
 #endif
+	if
+	:: busy -> blocked--; retreat()
+	:: else ->
+#ifdef M_TURN_LATE
+		set_and_look(word, cond);
+		t = turn;
+#else
+		t = turn;		/* [G] */
+		set_and_look(word, cond);
+#endif
+		atomic {
+			ok = ok || gone;
+			if
+			:: ok
+			:: !ok && (t & 1) -> followers++
+#ifdef M_ANY_LEAD
+			:: !ok && !(t & 1) -> t = turn; lead = !(t & 1); turn = t | 1;
+				followers = followers + !lead
+#else
+			:: !ok && !(t & 1) && turn == t -> turn = t | 1; lead = true
+			:: !ok && !(t & 1) && turn != t -> ok = true	/* look again */
+#endif
+			fi
+		};
 		if
-		:: busy
-		:: !busy && lead ->
+		:: ok -> blocked--
+		:: !ok && lead ->
 			if
 			:: atomic { bells > 0 -> bells-- }
 #ifndef M_DEAF
 			:: atomic { bells == 0 && link_end -> gone = true }
 #endif
 			:: atomic { signals > 0 -> signals--; if :: quit = true :: true fi }
-			fi
-		:: !busy && !lead ->
+			fi;
+			leave()
+		:: !ok && !lead ->
 			atomic { waiting[me] = (turn == t) };
 			if
 			:: !waiting[me]
 			:: atomic { signals > 0 ->
 				signals--; waiting[me] = false; if :: quit = true :: true fi }
-			fi
-		fi;
-		leave();
-		if
-		:: busy -> retreat()
-		:: else
+			fi;
+			leave()
 		fi
 	fi;
 	atomic { t = 0; ok = false; busy = false }
@@ -335,7 +323,7 @@ proctype poller(byte me)
 		:: else ->
 #ifdef M_TAKE_UNCLAIMED
 			if
-			:: atomic { bells > 0 -> bells-- }
+			:: atomic { bells > 0 -> bells--; goto out }	/* and goes elsewhere */
 			:: true
 			fi;
 #endif
@@ -361,15 +349,14 @@ proctype poller(byte me)
 					if
 					:: rang ->
 						bells = 0;
-#ifndef M_NO_TURN
-						turn = turn + 2;
-#endif
 #ifndef M_NO_KICK
 						atomic {
 							kicked[1 - me] =
 								joined[1 - me] || kicked[1 - me]
 						};
 #endif
+						/* its host may leave what it was told of to the other */
+						if :: quit = true :: true fi;
 						rang = false
 					:: else
 					fi
@@ -378,7 +365,8 @@ proctype poller(byte me)
 			atomic { joined[me] = false; pollers-- }
 		fi;
 		ok = false
-	od
+	od;
+out:	skip
 }
 
 /* The link ends only when the peer's process is gone altogether. */

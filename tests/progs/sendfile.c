@@ -6,8 +6,9 @@
 #include <sys/sendfile.h>
 
 #define SIZE 100000
+#define BIG (3 << 20)	/* more than any buffer between the ends */
 
-static unsigned char buf[SIZE];
+static unsigned char buf[SIZE], big[BIG];
 
 static void server(int fd)
 {
@@ -19,6 +20,8 @@ static void server(int fd)
 
 		say("read %zu sum %016llx", got, (unsigned long long)duo_sum(buf, got));
 	}
+	duo_post();
+	say("big sum %016llx", (unsigned long long)duo_sum(big, duo_read_all(fd, big, BIG)));
 	say_result("read at end", read(fd, buf, 1));
 }
 
@@ -65,6 +68,13 @@ static void client(int fd)
 	lseek(file, -50, SEEK_END);
 	say_result("sendfile of the last 50", sendfile(fd, file, NULL, 1000));
 	say_result("sendfile at the end", sendfile(fd, file, NULL, 1000));
+	duo_await();
+	duo_pattern(big, BIG, 10);
+	lseek(file, 0, SEEK_SET);
+	duo_write_all(file, big, BIG);
+	offset = 0;
+	say_result("sendfile of more than fits", sendfile(fd, file, &offset, BIG));
+	say("pointer %ld", (long)offset);
 	say_result("shutdown", shutdown(fd, SHUT_WR));
 	lseek(file, 0, SEEK_SET);
 	say_result("sendfile after it", sendfile(fd, file, NULL, 1000));
