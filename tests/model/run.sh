@@ -35,7 +35,7 @@ hang|wake|-DM_NO_WAKE|leader leaves and wakes nobody
 hang|wake|-DM_KEEP_LEAD|leader leaves without giving up the lead
 hang|wake|-DM_OLD_POSITION|last look at the position of the first
 hang|wake|-DN=2 -DKILL -DM_DEAF|end of the link does not wake
-holds|wake|-DHANDLER -DDATA_THREADS=1 -DSIGNALS=0|a handler of the ringing thread waits for an answer
+holds|wake|-DHANDLER -DDATA_THREADS=1 -DSIGNALS=0|a handler waits for its answer
 hang|wake|-DHANDLER -DDATA_THREADS=1 -DSIGNALS=0 -DM_SWAP_FIRST|SLEEP cleared before the bell
 holds|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2|a thread in recv and one in poll, a signal
 holds|wake|-DPOLLERS=2 -DDATA_THREADS=0 -DN=2|two threads in poll, a signal
