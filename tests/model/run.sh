@@ -43,7 +43,7 @@ holds|wake|-DPOLLERS=2 -DDATA_THREADS=1 -DN=2 -DSIGNALS=0|one in recv, two in po
 hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DM_BLOCKED_LATE|looks at pollers, then raises blocked
 hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DM_CLAIM_LATE|looks at blocked, then raises pollers
 hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DSIGNALS=0 -DM_TAKE_UNCLAIMED|bells taken unclaimed
-hang|wake|-DPOLLERS=2 -DDATA_THREADS=0 -DN=2 -DSIGNALS=0 -DM_NO_KICK|a poller keeps the bell to itself
+hang|wake|-DPOLLERS=2 -DDATA_THREADS=0 -DN=2 -DSIGNALS=0 -DM_NO_KICK|keeps the bell to itself
 holds|retreat|-DLEAVE_W|writer's end leaves
 holds|retreat|-DLEAVE_R|reader's end leaves and stays
 holds|retreat|-DLEAVE_X|reader's end hands the socket over

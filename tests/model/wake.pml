@@ -355,7 +355,7 @@ proctype poller(byte me)
 								joined[1 - me] || kicked[1 - me]
 						};
 #endif
-						/* its host may leave what it was told of to the other */
+						/* its host may leave it to the other */
 						if :: quit = true :: true fi;
 						rang = false
 					:: else

@@ -81,6 +81,10 @@ load run_modes
 	check fd_limit
 }
 
+@test "seccomp refuses memfd_create: the streams stay in the kernel" {
+	check no_memfd
+}
+
 @test "SCM_RIGHTS and exec: a used stream visits programs without the preload" {
 	check pass_plain
 }
