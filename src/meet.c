@@ -521,7 +521,7 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 		store_relaxed(&rec->reason, next.fail);
 		store_release(&rec->phase, SHMFD_LEFT);
 		shmfd_meet_drop(s);
-		shmfd_log(3, "fd %d stays with the kernel: %s", fd,
+		shmfd_log(2, "fd %d stays with the kernel: %s", fd,
 			  shmfd_report_reason(next.fail));
 	}
 	shmfd_unlock(rec, &rec->meet_lock);

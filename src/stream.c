@@ -140,6 +140,19 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 	}
 }
 
+/* Once in a process: there will be no stream whose reason could be read. */
+static void no_table(int err)
+{
+	static _Atomic uint32_t told;
+	int saved = errno;
+
+	if (!xchg_seq_cst(&told, 1)) {
+		errno = err;
+		shmfd_log(1, "streams stay with the kernel: no table for them: %m");
+	}
+	errno = saved;
+}
+
 void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 {
 	struct shmfd_stream *s;
@@ -154,8 +167,10 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 	if ((unsigned int)fd >= SHMFD_FD_MAX)
 		return;
 	index = shmfd_table_alloc();
-	if (index < 0)
+	if (index < 0) {
+		no_table(-index);
 		return;
+	}
 	watch_fork();
 	s = &shmfd_streams[index];
 	memset(s, 0, sizeof(*s));
@@ -415,6 +430,7 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
 	ended.promoted++;
 	store_relaxed(&rec->reason, SHMFD_WHY_NONE);
 	store_release(&rec->phase, SHMFD_PAIRED); /* [stream.P] */
+	shmfd_log(3, "fd %d may go by rings of %u bytes", load_relaxed(&s->fd), ring_cap);
 	if (!shmfd_ready_paired(s))
 		return false;
 	shmfd_stream_offer(s);
@@ -619,7 +635,7 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 		store_release(&rec->phase, SHMFD_LEFT); /* [stream.P] */
 	}
 	shmfd_unlock(rec, &rec->meet_lock);
-	shmfd_log(3, "fd %d goes back to the kernel: %s", l->fd, shmfd_report_reason(l->why));
+	shmfd_log(2, "fd %d goes back to the kernel: %s", l->fd, shmfd_report_reason(l->why));
 	if (phase == SHMFD_PAIRED) {
 		shmfd_sys.shutdown(s->wait.link, SHUT_RDWR);
 		shmfd_ready_changed(s);

@@ -431,3 +431,12 @@ inert() {
 	[ ! -s "$DIR/run/server.err" ]
 	[ "$(stats_sum "$DIR/run/stats" promoted)" -eq 2 ]
 }
+
+@test "library: what keeps a stream from rings is one line of the log" {
+	run_mode no_memfd tcp4 "both,SHMFD_AFTER=0,SHMFD_LOG=info:$DIR/log" "$DIR/run"
+	cat "$DIR/log"
+	# a process of each end without a table, and one stream without a segment
+	[ "$(grep -c 'no table for them: Operation not permitted$' "$DIR/log")" -eq 2 ]
+	[ "$(grep -c ': no memory for a segment$' "$DIR/log")" -eq 1 ]
+	[ "$(grep -vcE '^shmfd\[[0-9]+\]: (fd [0-9]+|streams) (stay|goes back)' "$DIR/log")" -eq 0 ]
+}
