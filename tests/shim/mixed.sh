@@ -41,9 +41,9 @@ order='plain early default retreat server client no-spin small-ring'
 draw() {
 	local families=(tcp4 tcp6 unix abstract) kinds=(self apart self apart solo)
 
-	# so that every eighth seed has all families, too
+	# so that every fifth and every eighth seed has all of them
 	family=${families[($1 + $1 / 8) % 4]}
-	kind=${kinds[$1 % 5]}
+	kind=${kinds[($1 + $1 / 5) % 5]}
 	# Both ends of these are one program.
 	case $who in server | client) kind=apart ;; esac
 }
