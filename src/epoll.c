@@ -218,6 +218,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	struct epoll_event link = { .events = EPOLLIN, .data.u64 = shmfd_set_tag(s, true) };
 	bool left = load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
+	bool alone = true;
 
 	/* the link of one that left has ended: it would be reported for ever */
 	if (!left && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->wait.link, &link))
@@ -226,7 +227,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 	 * shmfd_ready_may_sleep, and `others` of shmfd_wait_sleep */
 	s->reg.counted = !__libc_single_threaded;
 	if (s->reg.counted)
-		fetch_add_seq_cst(&s->pollers, 1);
+		alone = !fetch_add_seq_cst(&s->pollers, SHMFD_IN_SET);
 	s->reg.tagged = true;
 	s->reg.unlinked = left;
 	store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
@@ -236,7 +237,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 		return false;
 	freshen(e, s);
 	shmfd_set_heat(e, s);
-	return !s->reg.counted || !load_seq_cst(&s->wait.blocked);
+	return alone && (!s->reg.counted || !load_seq_cst(&s->wait.blocked));
 }
 
 /* Gives the registration back to the kernel, as the host made it. */
@@ -249,7 +250,7 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 		return;
 	s->reg.tagged = false;
 	if (s->reg.counted)
-		fetch_sub_acq_rel(&s->pollers, 1);
+		fetch_sub_acq_rel(&s->pollers, SHMFD_IN_SET);
 	s->reg.counted = false;
 	fetch_sub_acq_rel(&e->tagged, 1);
 	if (!s->reg.unlinked)
@@ -483,7 +484,7 @@ void shmfd_epoll_close(int ep)
 		shmfd_set_lock(e);
 		shmfd_set_cool(e, s);
 		if (s->reg.counted)
-			fetch_sub_acq_rel(&s->pollers, 1);
+			fetch_sub_acq_rel(&s->pollers, SHMFD_IN_SET);
 		s->reg = (struct shmfd_reg){ .many = s->reg.many };
 		shmfd_set_unlock(e);
 	}

@@ -277,14 +277,16 @@ static bool claim(struct many *m)
 
 	for (nfds_t i = 0; i < m->nr; i++) {
 		struct shmfd_stream *s = m->stream[i];
+		uint32_t before;
 		bool alone;
 
 		if (!s || is_repeated(m, i))
 			continue;
 		/* seq_cst: pollers is raised before blocked is looked at */
-		alone = !fetch_add_seq_cst(&s->pollers, 1);
+		before = fetch_add_seq_cst(&s->pollers, 1);
+		alone = !before;
 		if (m->kick >= 0)
-			alone = shmfd_kick_join(s, m->kick);
+			alone = shmfd_kick_join(s, m->kick) && before < SHMFD_IN_SET;
 		if (alone && !load_seq_cst(&s->wait.blocked) && !shmfd_ready_may_sleep(s))
 			continue;
 		if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {

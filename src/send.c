@@ -304,8 +304,8 @@ static ssize_t resend_first(struct transmit *t, bool dontwait)
 		shmfd_ready_changed(t->s);
 		return AGAIN;
 	}
-	if (dontwait)
-		return t->done ? (ssize_t)t->done : -EAGAIN;
+	if (dontwait)	/* nothing can always be sent */
+		return t->done || !t->total ? (ssize_t)t->done : -EAGAIN;
 	if (shmfd_sys.poll(&p, 1, -1) < 0)
 		return t->done ? (ssize_t)t->done : -errno;
 	return AGAIN;
@@ -492,10 +492,10 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 				break;
 			/* an empty send brings the direction on */
 			n = shmfd_send(s, fd, &(struct msghdr){ 0 }, 0);
-			if (n == SHMFD_PASS)
+			if (n < 0)	/* SHMFD_PASS, too */
 				return n;
-			if (n < 0)
-				return n;
+			if (dontwait && shmfd_send_is_pending(s))
+				return -EAGAIN;
 			continue;
 		}
 		if (load_relaxed(&rec->wr_shut)) {

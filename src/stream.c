@@ -94,8 +94,8 @@ void shmfd_stream_fork_child(bool counted)
 		}
 		if (load_relaxed(&s->users))
 			store_relaxed(&s->users, 0);
-		if (load_relaxed(&s->pollers) && !s->reg.counted)
-			store_relaxed(&s->pollers, 0);
+		if (load_relaxed(&s->pollers))
+			store_relaxed(&s->pollers, s->reg.counted ? SHMFD_IN_SET : 0);
 		for (int k = 0; k < SHMFD_KICKS; k++) {
 			if (load_relaxed(&s->kick[k]))
 				store_relaxed(&s->kick[k], 0);

@@ -96,6 +96,11 @@ struct shmfd_reg {
 	uint32_t next, prev;	/* hot list: stream index plus 1 */
 };
 
+/* In `pollers`: the stream is registered in an epoll set.  Who raises one half
+ * looks at what the other half was, in one step: of a thread that begins to poll
+ * and one that registers the stream, at least one sees the other. */
+#define SHMFD_IN_SET	0x10000u
+
 /* Threads that may sleep in poll on one stream at a time. */
 #define SHMFD_KICKS	4
 
@@ -108,7 +113,8 @@ struct shmfd_stream {
 	_Atomic int fd;			/* one of its numbers */
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
-	_Atomic uint32_t pollers;	/* sleepers beside single calls: poll, select, epoll */
+	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
+					 * select; SHMFD_IN_SET: a set may sleep on it */
 	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
 	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */

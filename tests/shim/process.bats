@@ -105,6 +105,10 @@ load run_modes
 	check threads_readers
 }
 
+@test "a thread in poll and another in an epoll set: one bell for both loses nobody" {
+	check threads_poll_epoll
+}
+
 @test "readers asleep from the first byte on: promotion happens around them" {
 	check threads_early
 }

@@ -417,6 +417,26 @@ static void test_hand_over_is_completed_by_a_host_that_tries_to_read(void **stat
 	pair_close(fd);
 }
 
+/* While they wait: no room for a byte, but a write of none succeeds, as it does
+ * on a full socket. */
+static void test_writes_beside_bytes_that_have_to_go_first(void **state)
+{
+	int fd[2], sent = hand_over_many(fd);
+	struct pollfd p = { .fd = fd[0], .events = POLLIN };
+
+	(void)state;
+	assert_int_equal(pair_poll(&p, 1, 1), 0);	/* sees that the reader left */
+	assert_int_equal(load_relaxed(&pair_record(fd[0])->tx_mode), SHMFD_MODE_RESEND);
+	assert_int_equal(pair_send(fd[0], "x", 1, MSG_DONTWAIT), -EAGAIN);
+	assert_int_equal(pair_send(fd[0], "", 0, MSG_DONTWAIT), 0);
+	for (int i = 0; i < 200 && sent; i++) {
+		sent -= take_all(fd[1]);
+		assert_int_equal(pair_send(fd[0], "", 0, MSG_DONTWAIT), 0);
+	}
+	assert_int_equal(sent, 0);
+	pair_close(fd);
+}
+
 struct answer {
 	int fd;
 	_Atomic int tid;
@@ -705,6 +725,7 @@ int main(void)
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_polls),
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_tries_to_read),
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_sleeps_in_recv),
+		cmocka_unit_test(test_writes_beside_bytes_that_have_to_go_first),
 		cmocka_unit_test(test_frozen_direction_goes_on_where_both_ends_agreed),
 		cmocka_unit_test(test_retreat_twice_is_retreat_once),
 		cmocka_unit_test(test_sleeping_ends_wake_each_other),
