@@ -55,7 +55,8 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 	if (needs_kernel(level, name))
 		shmfd_stream_retreat(s, SHMFD_WHY_OPTION);
 	ret = (int)shim_outcome(real.setsockopt(fd, level, name, val, len));
-	if (!ret && level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
+	if (!ret && level == SOL_SOCKET &&
+	    (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_BUSY_POLL))
 		shmfd_stream_sync_options(s, fd);
 	return (int)shim_put(s, ret);
 }

@@ -104,6 +104,11 @@ static bool has_competition(void)
 	return false;
 }
 
+static uint32_t ceiling_of(const struct shmfd_spin *s)
+{
+	return s->ceiling_ns ? s->ceiling_ns : shmfd_spin_max_ns;
+}
+
 static uint32_t budget_of(struct shmfd_spin *s)
 {
 	if (s->skip) {
@@ -113,7 +118,7 @@ static uint32_t budget_of(struct shmfd_spin *s)
 	if (has_competition())
 		return 0;
 	if (!s->budget_ns)
-		s->budget_ns = shmfd_spin_max_ns;
+		s->budget_ns = ceiling_of(s);
 	return s->budget_ns;
 }
 
@@ -181,6 +186,7 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 void shmfd_spin_paid(const struct shmfd_spinner *sp)
 {
 	struct shmfd_spin *s = sp->s;
+	uint32_t ceiling = ceiling_of(s);
 
 	if (!sp->budget_ns) {
 		if (!lost_by_yield(sp, sp->last ? shmfd_now_ns() : 0) &&
@@ -189,9 +195,8 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 		return;
 	}
 	s->failed = 0;
-	if (s->budget_ns < shmfd_spin_max_ns)
-		s->budget_ns = s->budget_ns * 2 < shmfd_spin_max_ns ?
-			s->budget_ns * 2 : shmfd_spin_max_ns;
+	if (s->budget_ns < ceiling)
+		s->budget_ns = s->budget_ns * 2 < ceiling ? s->budget_ns * 2 : ceiling;
 }
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
@@ -202,7 +207,7 @@ void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 		return;
 	if (block_ns <= SHORT_BLOCK_NS && s->failed < 8) {
 		s->failed++;
-		s->budget_ns = shmfd_spin_max_ns;
+		s->budget_ns = ceiling_of(s);
 		return;
 	}
 	/* long, or spinning did not help: less next time, at last not at all */

@@ -37,6 +37,7 @@ struct shmfd_spin {
 	uint32_t budget_ns;		/* 0: do not spin */
 	uint32_t failed;		/* spins in a row that did not pay */
 	uint32_t skip;			/* waits until zero is probed again */
+	uint32_t ceiling_ns;		/* of its own; 0: shmfd_spin_max_ns */
 };
 
 /* One spin, on the stack of who waits. */

@@ -294,8 +294,7 @@ static void finish(struct shmfd_stream *s)
 	shmfd_ready_forget(s);
 	shmfd_meet_drop(s);
 	if (s->seg && load_relaxed(&rec->holders) == 1)	/* the kernel's FIN is out */
-		/* [stream.X] */
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT | SHMFD_W_CLOSED);
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
 	shmfd_unhide_close(s->wait.link);
 	if (s->seg)
 		shmfd_segment_unmap(s->seg, s->rx.cap);
@@ -380,7 +379,7 @@ void shmfd_stream_sync_options(struct shmfd_stream *s, int fd)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct timeval tv;
 	socklen_t len = sizeof(tv);
-	int fl = shmfd_sys.fcntl(fd, F_GETFL, 0);
+	int busy_us = 0, fl = shmfd_sys.fcntl(fd, F_GETFL, 0);
 
 	if (fl >= 0)
 		store_relaxed(&rec->nonblock, (fl & O_NONBLOCK) != 0);
@@ -389,6 +388,10 @@ void shmfd_stream_sync_options(struct shmfd_stream *s, int fd)
 	len = sizeof(tv);
 	if (!shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len))
 		rec->sndtimeo_ns = tv.tv_sec * 1000000000ll + tv.tv_usec * 1000;
+	len = sizeof(busy_us);
+	if (!shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, &len))
+		s->spin.ceiling_ns = busy_us > 0 && busy_us <= 1000000 ?
+			(uint32_t)busy_us * 1000 : 0;
 }
 
 void shmfd_stream_offer(struct shmfd_stream *s)

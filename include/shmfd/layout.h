@@ -78,7 +78,6 @@ enum shmfd_dir_state {
 #define SHMFD_W_INTENT		0x1u	/* the last kernel message is being sent */
 #define SHMFD_W_SHUT		0x2u	/* end-of-file record is in the ring */
 #define SHMFD_W_RESET		0x4u	/* closed with unread input: AF_UNIX reset */
-#define SHMFD_W_CLOSED		0x8u	/* closed: nothing after the ring and kernel */
 
 /* One direction of a stream.  256 bytes, 64-aligned.
  *   off size field        written by  read by  meaning

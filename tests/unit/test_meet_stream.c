@@ -362,6 +362,28 @@ static void test_hand_over_leaves_unread_bytes_to_the_kernel(void **state)
 
 /* A ring full of small messages that fd[1] hands over: more than the kernel
  * takes at once.  Returns their number. */
+/* What is set on the socket holds on the ring. */
+static void test_options_that_the_ring_has_to_know(void **state)
+{
+	struct timeval rcv = { .tv_sec = 1, .tv_usec = 2 }, snd = { .tv_sec = 3 };
+	int fd[2], us = 0;
+	socklen_t len = sizeof(us);
+
+	(void)state;
+	pair_meet(AF_INET, fd);
+	assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &rcv, sizeof(rcv)), 0);
+	assert_int_equal(setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &snd, sizeof(snd)), 0);
+	us = 77;	/* more than the default needs CAP_NET_ADMIN (socket(7)) */
+	setsockopt(fd[0], SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us));
+	assert_int_equal(getsockopt(fd[0], SOL_SOCKET, SO_BUSY_POLL, &us, &len), 0);
+	shmfd_stream_sync_options(pair_stream(fd[0]), fd[0]);
+	assert_int_equal(pair_stream(fd[0])->spin.ceiling_ns, us * 1000);
+	/* in ticks of the kernel, rounded up */
+	assert_in_range(pair_record(fd[0])->rcvtimeo_ns, 1000002000, 1012000000);
+	assert_int_equal(pair_record(fd[0])->sndtimeo_ns, 3000000000ll);
+	pair_close(fd);
+}
+
 static int hand_over_many(int fd[2])
 {
 	int sent = 0;
@@ -722,6 +744,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors_0_to_2_stay_with_the_kernel),
 		cmocka_unit_test(test_retreat_at_any_moment_keeps_every_byte),
 		cmocka_unit_test(test_hand_over_leaves_unread_bytes_to_the_kernel),
+		cmocka_unit_test(test_options_that_the_ring_has_to_know),
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_polls),
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_tries_to_read),
 		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_sleeps_in_recv),

@@ -166,6 +166,27 @@ static void paid(void)
 	assert_int_equal(s.budget_ns, CEILING_NS);
 }
 
+static void own_ceiling(void)
+{
+	struct shmfd_spin s = { .ceiling_ns = 200000 };
+	struct shmfd_spinner sp;
+
+	assert_true(shmfd_spin_begin(&sp, &s, false, -1));
+	assert_int_equal(sp.budget_ns, 200000);
+	s.budget_ns = 10000;
+	for (int i = 0; i < 10; i++)
+		shmfd_spin_paid(&sp);
+	assert_int_equal(s.budget_ns, 200000);
+	shmfd_spin_max_ns = 0;	/* never is never */
+	assert_false(begins(&s, false));
+}
+
+static void test_a_waiter_may_have_its_own_ceiling(void **state)
+{
+	(void)state;
+	alone(own_ceiling);
+}
+
 static void test_a_spin_that_paid_grows_to_the_ceiling(void **state)
 {
 	(void)state;
@@ -265,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_busy_looks_end_with_the_budget),
 		cmocka_unit_test(test_on_one_processor_a_few_yields),
 		cmocka_unit_test(test_long_sleeps_turn_spinning_off_and_short_ones_on),
+		cmocka_unit_test(test_a_waiter_may_have_its_own_ceiling),
 		cmocka_unit_test(test_a_spin_that_paid_grows_to_the_ceiling),
 		cmocka_unit_test(test_pauses_grow_but_not_without_end),
 		cmocka_unit_test(test_a_hole_in_the_clock_keeps_this_thread_quiet),
