@@ -301,16 +301,6 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	return ok;
 }
 
-/* Of a stream that has left: something is to be reported from memory. */
-static bool knows_more_than_kernel(const struct shmfd_stream *s)
-{
-	const struct shmfd_record *rec = shmfd_stream_record(s);
-
-	return load_relaxed(&rec->rx_mode) != SHMFD_MODE_KERNEL ||
-		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
-		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof);
-}
-
 /*
  * The stream has left.  While ring bytes are unread the registration stays
  * tagged and hot: only memory knows of them.  Under the set's lock.
@@ -319,7 +309,7 @@ static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	struct epoll_event none = { 0 };
 
-	if (!knows_more_than_kernel(s)) {
+	if (!shmfd_stream_knows_more(s)) {
 		untag(e, s, false);
 		return;
 	}
@@ -523,15 +513,21 @@ static int ctl_unpark(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_
 
 static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct epoll_event *ev)
 {
+	struct shmfd_set *other;
 	uint32_t phase;
 
 	end_parked(s);
 	if (shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, ev))
 		return -errno;
 	if (s->reg.set || load_relaxed(&e->plain)) {
-		s->reg.many = s->reg.set != 0;
+		other = shmfd_set_of_stream(s);
+		if (other) {
+			shmfd_set_lock(other);
+			s->reg.many = true;
+			shmfd_set_unlock(other);
+		}
 		shmfd_stream_retreat(s, SHMFD_WHY_SETS);
-		if (s->reg.set)
+		if (other)
 			return 0;
 	}
 	shmfd_set_lock(e);
@@ -544,7 +540,7 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 	/* also one that left, while bytes that only memory knows are unread */
 	phase = load_acquire(&shmfd_stream_record(s)->phase);
 	if (phase == SHMFD_PAIRED || (phase == SHMFD_LEFT && shmfd_stream_has_ring(s) &&
-				      knows_more_than_kernel(s) && !e->collides)) {
+				      shmfd_stream_knows_more(s) && !e->collides)) {
 		if (tag(e, s)) {
 			shmfd_set_changed(e, s);
 			kick(e, s);
@@ -629,10 +625,10 @@ static int ctl_stream(struct shmfd_set *e, struct shmfd_stream *s, int op, int f
 	}
 	if (op == EPOLL_CTL_ADD && !known && ev)
 		return ctl_add(e, s, fd, ev);
-	if (op == EPOLL_CTL_MOD && known && ev && !s->reg.many &&
+	if (op == EPOLL_CTL_MOD && known && ev &&
 	    !((ev->events | s->reg.events) & EPOLLEXCLUSIVE))
 		return ctl_mod(e, s, ev);
-	if (op == EPOLL_CTL_DEL && known && !s->reg.many)
+	if (op == EPOLL_CTL_DEL && known)
 		return ctl_del(e, s, fd);
 	/* EEXIST, ENOENT, EFAULT, several registrations: the kernel's answer */
 	return SHMFD_PASS;

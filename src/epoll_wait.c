@@ -26,6 +26,21 @@ static uint32_t kernel_part(const struct shmfd_stream *s)
 	return (uint16_t)p.revents & s->reg.watched;
 }
 
+/* True if a record came into the ring since the last call. */
+static bool arrived(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	bool ret = false;
+
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL || shmfd_lock(rec, &rec->rx_lock))
+		return false;
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING ||
+	    load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) /* [stream.X] */
+		ret = shmfd_ring_arrived(&s->rx, rec);
+	shmfd_unlock(rec, &rec->rx_lock);
+	return ret;
+}
+
 /*
  * What a tagged stream has to report now; @kbits came from the kernel.
  * Under the set's lock.
@@ -51,10 +66,11 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	}
 	/* arrivals before bits: a record between the two looks is reported now,
 	 * not counted as seen and forgotten */
-	if ((s->reg.events & EPOLLET) && load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
-	    !shmfd_lock(rec, &rec->rx_lock)) {
-		edge |= shmfd_ring_arrived(&s->rx, rec) && (s->reg.events & SHMFD_SET_IN);
-		shmfd_unlock(rec, &rec->rx_lock);
+	if ((s->reg.events & EPOLLET) && arrived(s)) {
+		edge |= s->reg.events & SHMFD_SET_IN;
+		/* before the ring is entered: the last kernel bytes are unread */
+		if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER)
+			kbits |= EPOLLIN | EPOLLRDNORM;
 	}
 	bits = (shmfd_ready_bits(s, s->reg.events, &unused) | kbits) & want & ~EPOLLET;
 	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->tx_nospace);
@@ -114,10 +130,12 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
 		} else if (e->served - s->reg.served > IDLE_WAITS) {
 			shmfd_ready_arm(s, s->reg.events);
 			bits = report(s, 0);
-			if (bits)
+			if (bits) {
 				emit(&ev[n++], s, bits);
-			else
+				silence(e, s);
+			} else {
 				shmfd_set_cool(e, s);
+			}
 		}
 	}
 	e->served += n > 0;

@@ -328,9 +328,11 @@ static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 		if (s && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
 			shmfd_ready_arm(s, (uint16_t)m->host[i].events);
 	}
+	/* links before the last look: one that ends after it wakes us, and what the
+	 * look then asks of the kernel holds until it does */
+	n = add_links(m, POLLIN);
 	if (look(m))
 		goto out;
-	n = add_links(m, POLLIN);
 	if (m->kick >= 0)
 		m->kernel[n] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
 	ret = shmfd_sys.ppoll(m->kernel, n + (m->kick >= 0), left_ns >= 0 ? &t : NULL, mask);
@@ -379,6 +381,22 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 	}
 }
 
+/*
+ * On rings, or with something left that only memory knows; or another thread may
+ * move it to rings while this one sleeps: it kicks us then.
+ */
+static bool concerns_us(const struct shmfd_stream *s)
+{
+	switch (load_acquire(&shmfd_stream_record(s)->phase)) {
+	case SHMFD_PAIRED:
+		return true;
+	case SHMFD_LEFT:
+		return s->seg && shmfd_stream_knows_more(s);
+	default:
+		return !__libc_single_threaded;
+	}
+}
+
 int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct shmfd_stream *streams[STACK_ITEMS];
@@ -400,7 +418,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 	for (nfds_t i = 0; i < nr; i++) {
 		struct shmfd_stream *s = p[i].fd >= 0 ? shmfd_stream_get(p[i].fd) : NULL;
 
-		if (s && !s->seg) {
+		if (s && !concerns_us(s)) {
 			shmfd_stream_put(s);
 			s = NULL;
 		}

@@ -293,8 +293,8 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline),
 			       shmfd_stream_fd(s, r->fd));
 	shmfd_ready_rang(s);
-	if (ret == 1)
-		shmfd_stream_peer_left(s);
+	if (ret == 1 && !shmfd_stream_peer_left(s))
+		return -EINTR;
 	if (ret < 0)
 		return ret == -ETIMEDOUT ? -EAGAIN : ret;
 	return AGAIN;
@@ -406,7 +406,8 @@ static int wait_data(struct receive *r)
 	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
 	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
 	 * may have read on, and the ring may have wrapped over the old one */
-	if (!shmfd_ring_is_empty(&s->rx, *(volatile uint64_t *)&r->rec->rd_pos)) {
+	if (!shmfd_ring_is_empty(&s->rx, *(volatile uint64_t *)&r->rec->rd_pos) ||
+	    load_seq_cst(&r->rec->rd_shut)) {
 		shmfd_wait_exit(&s->wait);
 		return 0;
 	}
@@ -417,8 +418,8 @@ static int wait_data(struct receive *r)
 	if (ret == 0)
 		counter_add(&r->rec->bells_rx, 1);
 	shmfd_ready_rang(s);
-	if (ret == 1)
-		shmfd_stream_peer_left(s);
+	if (ret == 1 && !shmfd_stream_peer_left(s))
+		return -EINTR;
 	return ret < 0 ? ret : 0;
 }
 

@@ -205,7 +205,7 @@ static bool has_room(struct shmfd_stream *s, struct shmfd_record *rec)
 
 	/* an impossible position ends the wait: the next write finds it */
 	return rec->wr_pos - pos <= s->tx.cap - s->tx.cap / ROOM_PART ||
-		rec->wr_pos - pos > s->tx.cap || is_frozen(s);
+		rec->wr_pos - pos > s->tx.cap || is_frozen(s) || load_seq_cst(&rec->wr_shut);
 }
 
 bool shmfd_send_has_room(struct shmfd_stream *s)
@@ -265,8 +265,8 @@ static int wait_room(struct transmit *t)
 	if (sp.budget_ns)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);
-	if (ret == 1)
-		shmfd_stream_peer_left(s);
+	if (ret == 1 && !shmfd_stream_peer_left(s))
+		return -EINTR;
 	return ret < 0 ? ret : 0;
 }
 
@@ -538,6 +538,7 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 int shmfd_shutdown(struct shmfd_stream *s, int how)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
+	bool own_sleeper = false;
 	int ret = SHMFD_PASS;
 
 	if (how < 0 || how > 2)
@@ -547,12 +548,15 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		return -ENOTCONN;	/* both ends have sent their FIN */
 	if (how == SHUT_RD && rec->family != AF_UNIX && s->seg &&
-	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING && !load_acquire(&s->wait.blocked) &&
-	    !load_acquire(&s->pollers) && !shmfd_ready_may_sleep(s)) {
-		/* what arrives is still readable (linux/net/ipv4/tcp.c) */
-		store_relaxed(&rec->rd_shut, 1);
-		shmfd_ready_poke(s);
-		return SHMFD_PASS;
+	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING) {
+		/* what arrives is still readable (linux/net/ipv4/tcp.c); seq_cst:
+		 * a sleeper counts itself, then looks at this */
+		store_seq_cst(&rec->rd_shut, 1);
+		if (!load_seq_cst(&s->wait.blocked) && !load_seq_cst(&s->pollers) &&
+		    !shmfd_ready_may_sleep(s)) {
+			shmfd_ready_poke(s);
+			return SHMFD_PASS;
+		}
 	}
 	if (how != SHUT_WR || !s->seg)
 		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);
@@ -567,7 +571,10 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 			break;
 		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
 		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
-		store_relaxed(&rec->wr_shut, 1);
+		store_seq_cst(&rec->wr_shut, 1);
+		/* [wait.S] a thread of ours that sleeps for room: EPIPE is due */
+		own_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
+			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
 		if (is_frozen(s))
 			shmfd_send_frozen(s, load_relaxed(&s->fd), rec->wr_pos);
 		else
@@ -587,6 +594,8 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	}
 	}
 	shmfd_unlock(rec, &rec->tx_lock);
+	if (own_sleeper)
+		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);
 	shmfd_ready_poke(s);
 	return ret;
 }

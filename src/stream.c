@@ -434,6 +434,8 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
 	store_relaxed(&rec->reason, SHMFD_WHY_NONE);
 	store_release(&rec->phase, SHMFD_PAIRED); /* [stream.P] */
 	shmfd_log(3, "fd %d may go by rings of %u bytes", load_relaxed(&s->fd), ring_cap);
+	/* who sleeps in poll since before watches the socket only */
+	shmfd_kick_others(s, -1);
 	if (!shmfd_ready_paired(s))
 		return false;
 	shmfd_stream_offer(s);
@@ -689,7 +691,7 @@ void shmfd_stream_flush(struct shmfd_stream *s, int fd)
 	shmfd_unlock(rec, &rec->tx_lock);
 }
 
-void shmfd_stream_peer_left(struct shmfd_stream *s)
+bool shmfd_stream_peer_left(struct shmfd_stream *s)
 {
 	struct leaving l = {
 		.why = SHMFD_WHY_PEER_LEFT,
@@ -698,6 +700,7 @@ void shmfd_stream_peer_left(struct shmfd_stream *s)
 	};
 
 	leave(s, &l);
+	return load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 }
 
 bool shmfd_stream_is_user(struct shmfd_stream *s)

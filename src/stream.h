@@ -210,8 +210,9 @@ void shmfd_stream_retreat(struct shmfd_stream *s, enum shmfd_reason why);
  */
 void shmfd_stream_flush(struct shmfd_stream *s, int fd);
 
-/* The link ended: retreat for a peer that left, or died. */
-void shmfd_stream_peer_left(struct shmfd_stream *s);
+/* The link ended: retreat for a peer that left, or died.  False: not now, in a
+ * signal handler that interrupted our own work on the stream. */
+bool shmfd_stream_peer_left(struct shmfd_stream *s);
 
 /*
  * True if this process may use the rings; otherwise (a forked child of the one
@@ -231,6 +232,16 @@ bool shmfd_stream_enter(struct shmfd_stream *s);
 static inline bool shmfd_stream_has_ring(const struct shmfd_stream *s)
 {
 	return s->seg != NULL;
+}
+
+/* Of a stream that has left: something is to be reported from memory. */
+static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return load_relaxed(&rec->rx_mode) != SHMFD_MODE_KERNEL ||
+		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
+		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof);
 }
 
 /* Tells the peer's governor where this end runs. */
