@@ -40,6 +40,7 @@
 #include <errno.h>
 
 #include "epoll_set.h"
+#include "kick.h"
 #include "sys.h"
 
 #define SETS		1024u
@@ -95,6 +96,7 @@ static struct shmfd_set *set_make(int ep)
 		sets[i].waits = sets[i].served = 0;
 		sets[i].nested = 0;
 		sets[i].collides = false;
+		sets[i].kick = 0;
 		store_relaxed(&sets[i].tagged, 0);
 		store_relaxed(&sets[i].ever_tagged, 0);
 		store_relaxed(&sets[i].sleepers, 0);
@@ -266,10 +268,48 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 		shmfd_set_kernel_mod(e, s, s->reg.disarmed ? 0 : s->reg.events, s->reg.data);
 }
 
-/* Makes a thread asleep in the set look: the socket is writable at once. */
+/* The set's eventfd, made at the first need.  -1: no descriptor left. */
+static int kick_fd(struct shmfd_set *e)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN,
+		.data.u64 = (uint64_t)shmfd_set_prefix << 32 | SHMFD_SET_TAG_KICK,
+	};
+	int fd;
+
+	if (e->kick)
+		return e->kick - 1;
+	fd = shmfd_kick_get();
+	if (fd >= 0 && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &ev)) {
+		shmfd_kick_put(fd);
+		return -1;
+	}
+	e->kick = fd + 1;
+	return fd;
+}
+
+static void drop_kick(struct shmfd_set *e)
+{
+	struct epoll_event none = { 0 };
+
+	if (!e->kick)
+		return;
+	shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, e->kick - 1, &none);
+	shmfd_kick_put(e->kick - 1);
+	e->kick = 0;
+}
+
+/* Makes a thread asleep in the set look.  Without a descriptor for it: by the
+ * socket, if that is writable. */
 static void kick(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	if (s->reg.tagged && load_acquire(&e->sleepers))
+	static const uint64_t one = 1;
+	int fd;
+
+	if (!s->reg.tagged || !load_acquire(&e->sleepers))
+		return;
+	fd = kick_fd(e);
+	if (fd < 0 || shmfd_sys.write(fd, &one, sizeof(one)) < 0)
 		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
 }
 
@@ -478,6 +518,7 @@ void shmfd_epoll_close(int ep)
 		s->reg = (struct shmfd_reg){ .many = s->reg.many };
 		shmfd_set_unlock(e);
 	}
+	drop_kick(e);
 	store_release(&e->used, 0); /* [epoll.U] */
 }
 
@@ -492,6 +533,9 @@ void shmfd_ready_fork_child(void)
 		sets[i].nested = 0;
 		store_relaxed(&sets[i].sleepers, 0);
 		store_relaxed(&sets[i].inherited, 1);
+		if (sets[i].kick)	/* the parent's goes on in the kernel's set */
+			shmfd_unhide_close(sets[i].kick - 1);
+		sets[i].kick = 0;
 	}
 }
 

@@ -12,6 +12,7 @@
 /* Waits that found something in memory, until the kernel is asked too. */
 #define SHMFD_SET_KERNEL_EVERY	4
 #define SHMFD_SET_TAG_LINK	0x80000000u
+#define SHMFD_SET_TAG_KICK	0x7fffffffu	/* the set's own eventfd */
 #define SHMFD_SET_IN	(EPOLLIN | EPOLLRDNORM | EPOLLPRI | EPOLLRDBAND | EPOLLRDHUP)
 #define SHMFD_SET_OUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
 
@@ -29,6 +30,7 @@ struct shmfd_set {
 	uint32_t served;		/* waits that had events */
 	uint32_t nested;		/* handlers inside, under lock */
 	int fd;
+	int kick;			/* eventfd plus 1 in the kernel's set; 0: none yet */
 	struct shmfd_spin spin;
 };
 
