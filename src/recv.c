@@ -567,7 +567,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		return pass(rec, flags);
 	/* rejected by the kernel, before it would take a byte */
 	n = shmfd_check_msg(msg);
-	if (unlikely(n) && !(flags & MSG_TRUNC))
+	if (unlikely(n) && !((flags & MSG_TRUNC) && rec->family != AF_UNIX))
 		return n;
 	r.total = iov_total(msg->msg_iov, msg->msg_iovlen);
 	if (is_read && !r.total)

@@ -14,8 +14,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Wrap early only beyond this offset: two pages hold request/response. */
-#define EARLY_WRAP_BYTES	4096u
+/* Wrap early only beyond this part of the ring: request/response stays within
+ * it, and that much is free at least after a wrap that the reader has not seen. */
+#define EARLY_WRAP_PART		4
 /* Do not begin a fragment shorter than this at the end of the ring. */
 #define FRAGMENT_MIN		256u
 /* Longer writes become several records, so that the reader starts early. */
@@ -100,7 +101,7 @@ static uint64_t wrap_skip(const struct shmfd_ring *r, struct shmfd_record *rec,
 	uint32_t off = (uint32_t)(rec->wr_pos & (r->cap - 1));
 	uint32_t tail = r->cap - off;
 
-	if (off >= EARLY_WRAP_BYTES && rec->rd_cache == rec->wr_pos &&
+	if (off >= r->cap / EARLY_WRAP_PART && rec->rd_cache == rec->wr_pos &&
 	    record_bytes(want < RECORD_MAX ? (uint32_t)want : RECORD_MAX) +
 	    2 * SHMFD_RING_RESERVE < off)
 		return tail;
@@ -116,7 +117,7 @@ int shmfd_ring_reserve(const struct shmfd_ring *r, struct shmfd_record *rec,
 	if (rec->wr_pos >= rec->look_pos) {
 		if (!look(r, rec))
 			return -EPROTO;
-		rec->look_pos = rec->wr_pos + EARLY_WRAP_BYTES;
+		rec->look_pos = rec->wr_pos + r->cap / EARLY_WRAP_PART;
 	}
 	for (int again = 0; again < 2; again++) {
 		if (place(r, rec, want, wrap_skip(r, rec, want), ret_span) &&
