@@ -284,10 +284,10 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 	}
 	turn = shmfd_wait_turn(&s->wait);
 	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
-	if ((turn & 1) ||
+	if (!shmfd_wait_may_lead(&s->wait, turn) ||
 	    load_seq_cst(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
 		shmfd_wait_exit(&s->wait);
-		r->crowded = turn & 1;
+		r->crowded = !shmfd_wait_may_lead(&s->wait, turn);
 		return AGAIN;
 	}
 	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline),

@@ -89,6 +89,7 @@ void shmfd_stream_fork_child(bool counted)
 		/* the threads that used it stayed behind */
 		if (load_relaxed(&s->wait.blocked)) {
 			store_relaxed(&s->wait.turn, 0);
+			store_relaxed(&s->wait.leader, 0);
 			store_relaxed(&s->wait.followers, 0);
 			store_relaxed(&s->wait.blocked, 0);
 		}
@@ -282,6 +283,33 @@ static void part(struct shmfd_stream *s, int fd)
 		shmfd_stream_flush(s, fd);
 }
 
+/* The kernel's FIN is out, or will be at once. */
+static void tell_closed(struct shmfd_stream *s)
+{
+	if (s->seg && load_relaxed(&shmfd_stream_record(s)->holders) == 1)
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+}
+
+/*
+ * The last number is closed by the only thread, though calls are inside: one
+ * that this handler interrupted, or one that a handler left by siglongjmp(3) and
+ * that never comes back.  The peer must not wait for it.  Memory, and the place
+ * in the table, stay for a call that goes on; it finds the link ended.
+ */
+static void let_go(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	shmfd_ready_forget(s);
+	shmfd_meet_drop(s);
+	tell_closed(s);
+	shmfd_unhide_close(s->wait.link);
+	s->wait.link = -1;
+	store_release(&s->wait.ended, 1);
+	if (load_relaxed(&rec->user_pid) == shmfd_pid)
+		store_relaxed(&rec->user_pid, 0);
+}
+
 /* Frees what is left once nobody is inside. */
 static void finish(struct shmfd_stream *s)
 {
@@ -293,8 +321,7 @@ static void finish(struct shmfd_stream *s)
 	shmfd_unhide_close(s->keep_fd);
 	shmfd_ready_forget(s);
 	shmfd_meet_drop(s);
-	if (s->seg && load_relaxed(&rec->holders) == 1)	/* the kernel's FIN is out */
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+	tell_closed(s);
 	shmfd_unhide_close(s->wait.link);
 	if (s->seg)
 		shmfd_segment_unmap(s->seg, s->rx.cap);
@@ -339,7 +366,10 @@ int shmfd_stream_close(int fd, int (*real_close)(int fd))
 		shmfd_stream_put(s);
 		return ret;
 	}
-	if (load_acquire(&s->users) > 1) {
+	if (load_acquire(&s->users) > 1 && __libc_single_threaded) {
+		part(s, fd);
+		let_go(s);
+	} else if (load_acquire(&s->users) > 1) {
 		/* a blocked call keeps the connection, as in the kernel */
 		s->keep_fd = shmfd_hide_fd(shmfd_sys.fcntl(fd, F_DUPFD_CLOEXEC, 0));
 		store_relaxed(&s->fd, s->keep_fd);

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "sys.h"
 
 #define BELL_BYTES	8
@@ -29,7 +30,7 @@ void shmfd_wait_exit(struct shmfd_wait *w)
 /* What a sleeper must undo when it leaves, also by cancellation. */
 struct sleeper {
 	struct shmfd_wait *w;
-	uint32_t turn;		/* ours, when we lead */
+	uint32_t turn;		/* as it was before the last look */
 	bool leads;
 };
 
@@ -37,13 +38,21 @@ static void leave(void *arg)
 {
 	struct sleeper *me = arg;
 	struct shmfd_wait *w = me->w;
+	uint32_t mine, old;
 
 	shmfd_wait_exit(w);
 	if (!me->leads) {
 		fetch_sub_acq_rel(&w->followers, 1);
 		return;
 	}
-	store_seq_cst(&w->turn, (me->turn & ~1u) + 2); /* [wait.G] */
+	mine = shmfd_tid();
+	if (cas_seq_cst(&w->leader, &mine, 0)) {
+		old = load_seq_cst(&w->turn); /* [wait.G] */
+		while (!cas_seq_cst(&w->turn, &old, (old & ~1u) + 2)) /* [wait.G] */
+			;
+	} else {
+		fetch_add_seq_cst(&w->turn, 2); /* [wait.G] */
+	}
 	if (load_seq_cst(&w->followers))
 		syscall(SYS_futex, &w->turn, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
@@ -152,18 +161,26 @@ static int sleep_as(struct sleeper *me, int64_t timeout_ns, int beside)
 	return ret;
 }
 
+bool shmfd_wait_may_lead(struct shmfd_wait *w, uint32_t turn)
+{
+	return !(turn & 1) || load_acquire(&w->leader) == shmfd_tid();
+}
+
 int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside)
 {
-	struct sleeper me = { .w = w, .turn = turn, .leads = !(turn & 1) };
+	struct sleeper me = { .w = w, .turn = turn, .leads = shmfd_wait_may_lead(w, turn) };
 	uint32_t seen = turn;
 
 	if (load_acquire(&w->ended)) {
 		shmfd_wait_exit(w);
 		return 1;
 	}
-	if (me.leads && !cas_seq_cst(&w->turn, &seen, turn | 1)) { /* [wait.G] */
-		shmfd_wait_exit(w);
-		return 0;
+	if (me.leads && !(turn & 1)) {
+		if (!cas_seq_cst(&w->turn, &seen, turn | 1)) { /* [wait.G] */
+			shmfd_wait_exit(w);
+			return 0;
+		}
+		store_seq_cst(&w->leader, shmfd_tid());
 	}
 	if (!me.leads)
 		fetch_add_acq_rel(&w->followers, 1);

@@ -38,6 +38,11 @@
  * taken by a leader that left in between.  A leader that leaves for whatever
  * reason stores the next count and wakes the followers.
  *
+ * A signal handler that interrupted the leader's sleep, and sleeps itself, leads
+ * in its place; so does a thread whose handler left a sleep by siglongjmp(3):
+ * what that sleep held (blocked) is never given back, which only makes others
+ * careful.  Who leaves and is no longer the leader leaves the lead alone.
+ *
  * G: turn: what a leader saw before it left is seen by who reads the next
  * count.
  *
@@ -58,6 +63,7 @@ struct shmfd_wait {
 	int link;
 	_Atomic uint32_t ended;		/* end-of-file was seen on the link */
 	_Atomic uint32_t turn;		/* count << 1 | somebody leads; a futex */
+	_Atomic uint32_t leader;	/* its thread id, 0: none */
 	_Atomic uint32_t followers;
 	_Atomic uint32_t blocked;	/* threads between enter and exit */
 };
@@ -109,6 +115,8 @@ int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, in
  * either can take a bell that was meant for the other.
  */
 bool shmfd_wait_enter(struct shmfd_wait *w, _Atomic uint32_t *others);
+/* True if a sleep with this @turn would lead, unless another thread is faster. */
+bool shmfd_wait_may_lead(struct shmfd_wait *w, uint32_t turn);
 void shmfd_wait_exit(struct shmfd_wait *w);
 
 /* Rings the bell: wakes the other end's sleeper.  Never blocks, keeps errno. */
