@@ -101,7 +101,7 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 }
 
 /* The summary; also from _exit, which runs no destructor. */
-static void summary(void)
+void shim_summary(void)
 {
 	struct shmfd_totals t;
 
@@ -116,19 +116,19 @@ static void summary(void)
 
 __attribute__((destructor, used)) static void at_exit(void)
 {
-	summary();
+	shim_summary();
 }
 
 void _exit(int status)
 {
-	summary();
+	shim_summary();
 	real._exit(status);
 	__builtin_unreachable();
 }
 
 void _Exit(int status)
 {
-	summary();
+	shim_summary();
 	real._Exit(status);
 	__builtin_unreachable();
 }

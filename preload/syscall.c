@@ -8,6 +8,7 @@
  */
 #include "shim.h"
 
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -71,6 +72,14 @@ static long fd_call(long nr, const long *a, bool *ret_known)
 	case SYS_execve:
 	case SYS_execveat:
 		shim_before_exec();
+		*ret_known = false;
+		return 0;
+	case SYS_prctl:
+		return prctl(I(0), a[1], a[2], a[3], a[4]);
+	case SYS_seccomp:
+		if (a[0] == SECCOMP_SET_MODE_STRICT ||
+		    (a[0] == SECCOMP_SET_MODE_FILTER && a[2]))
+			shim_before_sandbox();
 		*ret_known = false;
 		return 0;
 	case SYS_io_uring_setup:

@@ -141,6 +141,13 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 	}
 }
 
+static _Atomic uint32_t no_more;
+
+void shmfd_stream_adopt_no_more(void)
+{
+	store_relaxed(&no_more, 1);
+}
+
 /* Once in a process: there will be no stream whose reason could be read. */
 static void no_table(int err)
 {
@@ -165,7 +172,7 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 		shmfd_pid = (uint32_t)getpid();
 	if (shmfd_fd_is(fd, SHMFD_FD_STREAM))	/* closed behind our back */
 		shmfd_stream_close(fd, NULL);
-	if ((unsigned int)fd >= SHMFD_FD_MAX)
+	if ((unsigned int)fd >= SHMFD_FD_MAX || load_relaxed(&no_more))
 		return;
 	index = shmfd_table_alloc();
 	if (index < 0) {

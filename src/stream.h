@@ -160,6 +160,9 @@ void shmfd_stream_put(struct shmfd_stream *s);
  */
 void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock);
 
+/* No descriptor of this process becomes a stream from now on. */
+void shmfd_stream_adopt_no_more(void);
+
 /* @new_fd is now another number of the stream behind @fd. */
 void shmfd_stream_dup(int fd, int new_fd);
 

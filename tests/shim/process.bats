@@ -81,6 +81,14 @@ load run_modes
 	check fd_limit
 }
 
+@test "a seccomp sandbox of read and write: streams in use go on" {
+	check sandbox
+}
+
+@test "siglongjmp out of blocked calls: the stream is used and closed as before" {
+	check longjmp_out
+}
+
 @test "seccomp refuses memfd_create: the streams stay in the kernel" {
 	check no_memfd
 }
