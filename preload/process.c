@@ -11,8 +11,6 @@
  */
 #include "shim.h"
 
-#include <linux/seccomp.h>
-
 #include <string.h>
 #include <sys/mman.h>
 
@@ -70,41 +68,6 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	__attribute__((alias("clone")));
 
 /* ---- exec ---------------------------------------------------------------------- */
-
-void shim_before_sandbox(void)
-{
-	int saved = errno;
-	unsigned int top = shmfd_fd_top();
-
-	if (!load_acquire(&shim_active))
-		return;
-	shmfd_stream_adopt_no_more();
-	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {
-		struct shmfd_stream *s = shim_get((int)fd);
-
-		if (!s)
-			continue;
-		shmfd_stream_retreat(s, SHMFD_WHY_SANDBOX);
-		shmfd_stream_put(s);
-	}
-	shim_summary();		/* its file may be out of reach at the end */
-	errno = saved;
-}
-
-int prctl(int op, ...)
-{
-	unsigned long a[4];
-	va_list ap;
-
-	va_start(ap, op);
-	for (int i = 0; i < 4; i++)
-		a[i] = va_arg(ap, unsigned long);
-	va_end(ap);
-	/* a filter of NULL asks whether the kernel has filters */
-	if (op == PR_SET_SECCOMP && (a[0] != SECCOMP_MODE_FILTER || a[1]))
-		shim_before_sandbox();
-	return real.prctl(op, a[0], a[1], a[2], a[3]);
-}
 
 void shim_before_exec(void)
 {
