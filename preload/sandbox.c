@@ -3,7 +3,8 @@
 /*
  * seccomp: a process that limits its system calls allows those it makes itself,
  * not ours (sched_yield, futex, calls on the link), and may be killed for one.  So
- * its streams go back to the kernel before.  A filter that was there before the
+ * its streams go back to the kernel before; also those that it inherited by fork
+ * and shares, as a later use of them would need calls.  A filter that was there before the
  * program is met where a call fails.  By number: syscall.c.
  */
 #include "shim.h"
@@ -15,7 +16,8 @@ void shim_before_sandbox(void)
 	int saved = errno;
 	unsigned int top = shmfd_fd_top();
 
-	if (!load_acquire(&shim_active))
+	/* a vfork's child stands on its parent's memory: nothing of that is its own */
+	if (!load_acquire(&shim_active) || shim_is_vfork())
 		return;
 	shmfd_stream_adopt_no_more();
 	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {

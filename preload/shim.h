@@ -31,9 +31,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -146,12 +146,12 @@ static inline void shim_test_retreat(struct shmfd_stream *s)
 		shim_test_retreat_slow(s);
 }
 
-/* Streams that an exec would hand on go back to the kernel. */
 /* The process is about to limit its system calls (seccomp(2)): its streams go back
  * to the kernel while that is allowed, and no new one comes to us. */
 void shim_before_sandbox(void);
 /* Writes the line of SHMFD_STATS, once. */
 void shim_summary(void);
+/* Streams that an exec would hand on go back to the kernel. */
 void shim_before_exec(void);
 
 /* A socket that is not connected yet is added to an epoll set (nginx does so

@@ -303,13 +303,12 @@ static void drop_kick(struct shmfd_set *e)
  * socket, if that is writable. */
 static void kick(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	static const uint64_t one = 1;
 	int fd;
 
 	if (!s->reg.tagged || !load_acquire(&e->sleepers))
 		return;
 	fd = kick_fd(e);
-	if (fd < 0 || shmfd_sys.write(fd, &one, sizeof(one)) < 0)
+	if (fd < 0 || !shmfd_kick(fd))
 		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
 }
 

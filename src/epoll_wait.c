@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "epoll_set.h"
+#include "kick.h"
 #include "sys.h"
 
 #define IDLE_WAITS	256
@@ -203,7 +204,6 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 		     struct epoll_event *out)
 {
 	uint32_t from[KERNEL_BATCH];
-	uint64_t kicks;
 	int j, k = 0;
 
 	if (n > KERNEL_BATCH)	/* untagged when it was asked for */
@@ -220,7 +220,7 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 			continue;
 		}
 		if (low == SHMFD_SET_TAG_KICK && e->kick)
-			shmfd_sys.read(e->kick - 1, &kicks, sizeof(kicks));
+			shmfd_kick_take(e->kick - 1);
 		if ((low & ~SHMFD_SET_TAG_LINK) >= SHMFD_TABLE_RECORDS)
 			continue;
 		s = &shmfd_streams[low & ~SHMFD_SET_TAG_LINK];

@@ -32,12 +32,11 @@ int shmfd_kick_get(void)
 
 void shmfd_kick_put(int fd)
 {
-	uint64_t count;
 	int saved = errno;
 
 	if (fd < 0)
 		return;
-	shmfd_sys.read(fd, &count, sizeof(count));
+	shmfd_kick_take(fd);
 	errno = saved;
 	for (int i = 0; i < POOL; i++) {
 		int none = 0;
@@ -80,9 +79,22 @@ void shmfd_kick_leave(struct shmfd_stream *s, int fd)
 	}
 }
 
-void shmfd_kick_others(struct shmfd_stream *s, int fd)
+bool shmfd_kick(int fd)
 {
 	static const uint64_t one = 1;
+
+	return shmfd_sys.write(fd, &one, sizeof(one)) == sizeof(one);
+}
+
+void shmfd_kick_take(int fd)
+{
+	uint64_t count;
+
+	shmfd_sys.read(fd, &count, sizeof(count));
+}
+
+void shmfd_kick_others(struct shmfd_stream *s, int fd)
+{
 	int saved = errno;
 
 	for (int i = 0; i < SHMFD_KICKS; i++) {
@@ -90,7 +102,7 @@ void shmfd_kick_others(struct shmfd_stream *s, int fd)
 
 		/* one that left meanwhile empties it before it sleeps again */
 		if (other >= 0 && other != fd)
-			shmfd_sys.write(other, &one, sizeof(one));
+			shmfd_kick(other);
 	}
 	errno = saved;
 }

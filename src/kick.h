@@ -3,6 +3,9 @@
 #define SHMFD_KICK_H
 
 /*
+ * Eventfds by which threads of a process wake each other.  A set of epoll.c has
+ * one of its own when it needs it.  The rest is for poll:
+ *
  * Several threads of a process that sleep in poll or select on one link.  Who
  * wakes first takes the bell, and the kernel lets the others sleep on.  So each
  * has an eventfd of its own in its set, and whoever takes a bell kicks the
@@ -17,6 +20,10 @@
 int shmfd_kick_get(void);
 /* Empties it and gives it back. */
 void shmfd_kick_put(int fd);
+/* Wakes who sleeps on @fd.  False: that failed. */
+bool shmfd_kick(int fd);
+/* Takes the kicks that lie in @fd.  Never blocks. */
+void shmfd_kick_take(int fd);
 /* A forked child: the pool is the parent's. */
 void shmfd_kick_fork_child(void);
 

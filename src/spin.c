@@ -201,10 +201,11 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 {
-	struct shmfd_spin *s = sp->s;
+	struct shmfd_spin *s;
 
 	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
 		return;
+	s = sp->s;
 	if (block_ns <= SHORT_BLOCK_NS && s->failed < 8) {
 		s->failed++;
 		s->budget_ns = ceiling_of(s);

@@ -27,7 +27,8 @@
  * What has to be respected, measured on a 2-vCPU VM: waking an idle core costs
  * about 35 us, so a spin across cores pays 100-fold; with one busy competitor a
  * fixed 50 us spin made p99 40 ms.  So involuntary context switches, and holes
- * in the clock, turn both ways off for a while, for all streams of the thread.
+ * in the clock, turn busy looks off for a while, and long yields the yields: each
+ * for all streams of the thread, each by itself.
  */
 #include <stdbool.h>
 #include <stdint.h>

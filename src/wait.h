@@ -99,8 +99,8 @@ bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link);
  * Sleeps until a bell, the link's end, a signal or the time-out.
  * @turn: from shmfd_wait_turn(), read before the caller's last look.
  * @timeout_ns: < 0 for ever.  @beside: another descriptor that wakes when it
- * can be read, -1: none; only for a caller that read an even turn, as who
- * follows does not watch it.
+ * can be read, -1: none; only for a caller that may lead with this turn, as
+ * who follows does not watch it.
  * Returns 0: look again; 1: the link has ended; -EINTR; -ETIMEDOUT.
  * Concurrency: any threads.  A cancellation point if the host's call is one.
  * Source: recv(2), signal(7), pthreads(7).
@@ -127,8 +127,5 @@ int shmfd_wait_drain(struct shmfd_wait *w);
 
 /* True if the link ended; asks the kernel. */
 bool shmfd_wait_has_ended(struct shmfd_wait *w);
-
-/* Monotonic time in ns. */
-int64_t shmfd_now_ns(void);
 
 #endif

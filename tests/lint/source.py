@@ -163,7 +163,7 @@ LAYERS = (
     # who, what it must not include, not even through other headers
     (r"include/.*\.h", r"(src|preload)/.*"),
     (r"src/.*\.[ch]", r"preload/.*"),
-    (r"src/(ring|wait|segment)\.[ch]", "src/(" + "|".join(map(re.escape, NO_SOCKETS)) + ")"),
+    (r"src/(ring|wait|spin|segment)\.[ch]", "src/(" + "|".join(map(re.escape, NO_SOCKETS)) + ")"),
     (r"src/(?!cli/).*\.[ch]", r"src/cli/.*"),
     (r"preload/.*\.[ch]", r"src/cli/.*"),
 )

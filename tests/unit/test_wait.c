@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "spin.h"
 #include "sys.h"
 #include "wait.h"
 
