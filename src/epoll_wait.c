@@ -54,8 +54,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 
 	if (s->reg.disarmed || s->reg.parked)
 		return 0;
-	if (unlikely(shmfd_send_is_pending(s)) &&
-	    !shmfd_send_continue(s, load_relaxed(&s->fd)))
+	if (unlikely(shmfd_resend_is_pending(s)) &&
+	    !shmfd_resend_continue(s, load_relaxed(&s->fd)))
 		kbits &= ~(uint32_t)SHMFD_SET_OUT;
 	/* reading may have finished a ring since */
 	if (unlikely(load_acquire(&rec->phase) == SHMFD_LEFT) || /* [stream.P] */
@@ -79,7 +79,7 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		return 0;
 	if (bits & SHMFD_SET_OUT)
 		store_relaxed(&s->tx_nospace, 0);
-	if (unlikely(s->reg.watched) && !shmfd_send_is_pending(s))
+	if (unlikely(s->reg.watched) && !shmfd_resend_is_pending(s))
 		bits |= kernel_part(s);
 	s->reg.fresh = false;
 	s->reg.served = shmfd_set_of_stream(s)->served;
@@ -390,13 +390,14 @@ static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64
 static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t timeout_ns,
 		    const sigset_t *mask)
 {
-	int64_t deadline, left = timeout_ns, began;
+	int64_t deadline, left = timeout_ns, step, began;
 	struct shmfd_spinner sp;
 	int n;
 
 	shmfd_set_disown(e);
 	deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
 	for (;;) {
+		step = shmfd_resend_all(left);
 		n = look(e, ev, max);
 		if (n)
 			return n;
@@ -406,7 +407,7 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 		if (n)
 			return n;
 		began = sp.budget_ns ? shmfd_now_ns() : 0;
-		n = sleep_set(e, ev, max, left, mask);
+		n = sleep_set(e, ev, max, step, mask);
 		if (n)
 			return n;
 		if (began)

@@ -119,8 +119,8 @@ static int look(struct many *m)
 		}
 		bits = shmfd_ready_bits(m->stream[i], (uint16_t)m->host[i].events, &kernel);
 		m->host[i].revents = (short)bits;
-		if (unlikely(shmfd_send_is_pending(m->stream[i])) &&
-		    !shmfd_send_continue(m->stream[i], m->host[i].fd))
+		if (unlikely(shmfd_resend_is_pending(m->stream[i])) &&
+		    !shmfd_resend_continue(m->stream[i], m->host[i].fd))
 			kernel |= POLLOUT;	/* to go on with it, not for the host */
 		/* without events the kernel still tells of errors and hang-up */
 		m->kernel[i].events = (short)kernel;
@@ -138,7 +138,7 @@ static int merge(struct many *m)
 	for (nfds_t i = 0; i < m->nr; i++) {
 		short got = m->kernel[i].revents;
 
-		if (m->stream[i] && unlikely(shmfd_send_is_pending(m->stream[i])))
+		if (m->stream[i] && unlikely(shmfd_resend_is_pending(m->stream[i])))
 			got &= (short)~OUT_BITS;
 		m->host[i].revents |= got;
 		ready += m->host[i].revents != 0;
@@ -350,11 +350,12 @@ out:
 static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 {
 	int64_t deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
-	int64_t left = timeout_ns, began;
+	int64_t left = timeout_ns, step, began;
 	struct shmfd_spinner sp;
 	int ret;
 
 	for (;;) {
+		step = shmfd_resend_all(left);
 		ret = look(m);
 		if (ret)
 			return m->kernel_nr ? ask_kernel(m, mask) : ret;
@@ -364,7 +365,7 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 		if (ret)
 			return ret;
 		began = shmfd_now_ns();
-		ret = sleep_many(m, left, mask);
+		ret = sleep_many(m, step, mask);
 		if (ret < 0)
 			return ret;
 		shmfd_spin_slept(&sp, shmfd_now_ns() - began);
@@ -427,6 +428,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 		m.stream[i] = s;
 		m.any_ring |= s != NULL;
 	}
+	m.any_ring |= load_relaxed(&shmfd_resends) != 0; /* a hint */
 	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
 	errno = saved;	/* a success does not touch it */
 	for (nfds_t i = 0; i < nr; i++) {

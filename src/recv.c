@@ -251,16 +251,6 @@ static ssize_t counted_kernel(struct receive *r, size_t max, int flags)
 	return AGAIN;
 }
 
-static int64_t left_of(int64_t deadline)
-{
-	int64_t left;
-
-	if (!deadline)
-		return -1;
-	left = deadline - shmfd_now_ns();
-	return left > 0 ? left : 0;
-}
-
 /*
  * Waits for kernel bytes and watches the link beside it.  Called where the last
  * kernel message is on its way or was taken, so that the switch comes by a bell;
@@ -290,8 +280,7 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 		r->crowded = !shmfd_wait_may_lead(&s->wait, turn);
 		return AGAIN;
 	}
-	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline),
-			       shmfd_stream_fd(s, r->fd));
+	ret = shmfd_stream_sleep(s, turn, r->deadline, shmfd_stream_fd(s, r->fd));
 	shmfd_ready_rang(s);
 	if (ret == 1 && !shmfd_stream_peer_left(s))
 		return -EINTR;
@@ -412,7 +401,7 @@ static int wait_data(struct receive *r)
 		return 0;
 	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
-	ret = shmfd_wait_sleep(&s->wait, turn, left_of(r->deadline), -1);
+	ret = shmfd_stream_sleep(s, turn, r->deadline, -1);
 	if (sp.budget_ns)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	if (ret == 0)
@@ -485,7 +474,7 @@ static int send_pending(struct shmfd_stream *s, int fd)
 {
 	struct pollfd p = { .fd = shmfd_stream_fd(s, fd), .events = POLLIN | POLLOUT };
 
-	while (!shmfd_send_continue(s, p.fd) && shmfd_send_is_pending(s)) {
+	while (!shmfd_resend_continue(s, p.fd) && shmfd_resend_is_pending(s)) {
 		if (shmfd_sys.poll(&p, 1, -1) < 0)
 			return -errno;
 		if (p.revents & ~POLLOUT)
@@ -530,7 +519,7 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		shmfd_unlock(rec, &rec->rx_lock);
 		return -shmfd_take_error(r->s);
 	}
-	if (unlikely(shmfd_send_is_pending(r->s)) && !dontwait && !r->pending) {
+	if (unlikely(shmfd_resend_is_pending(r->s)) && !dontwait && !r->pending) {
 		shmfd_unlock(rec, &rec->rx_lock);
 		r->pending = true;
 		n = send_pending(r->s, r->fd);
@@ -551,8 +540,8 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
 	ssize_t n;
 
-	if (unlikely(shmfd_send_is_pending(s)))
-		shmfd_send_continue(s, shmfd_stream_fd(s, fd));
+	if (unlikely(shmfd_resend_is_pending(s)))
+		shmfd_resend_continue(s, shmfd_stream_fd(s, fd));
 	else if (load_acquire(&rec->phase) == SHMFD_LEFT &&
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
 	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof))

@@ -47,91 +47,6 @@ void shmfd_send_wake(struct shmfd_stream *s)
 		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
 }
 
-/* ---- the way back ---------------------------------------------------------- */
-
-int shmfd_send_resend(struct shmfd_stream *s, int fd, bool may_block)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	int64_t limit = may_block ? shmfd_now_ns() + 5000000000ll : 0;
-	ssize_t n;
-
-	for (;;) {
-		const uint8_t *data;
-		ssize_t run = shmfd_ring_resend_run(&s->tx, rec, &data);
-
-		if (run <= 0) {
-			if (run < 0)
-				store_relaxed(&rec->pending_err, ECONNRESET);
-			break;
-		}
-		n = shmfd_sys.send(fd, data, (size_t)run, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0) {
-			shmfd_ring_resent(&s->tx, rec, (uint32_t)n);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-			if (!may_block || shmfd_now_ns() > limit)
-				return -EAGAIN;
-			shmfd_sys.poll(&p, 1, 100);
-			continue;
-		}
-		/* nobody is there to read them: the kernel's own reset */
-		store_relaxed(&rec->pending_err, ECONNRESET);
-		break;
-	}
-	store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
-	if (load_relaxed(&rec->wr_shut))
-		shmfd_sys.shutdown(fd, SHUT_WR);
-	return 0;
-}
-
-void shmfd_send_begin_resend(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-
-	rec->resend_pos = pos;
-	rec->resend_part = part;
-	/* rubbish: nothing can be saved */
-	if (rec->wr_pos - pos > s->tx.cap || pos % SHMFD_HEADER_BYTES) {
-		rec->resend_pos = rec->wr_pos;
-		store_relaxed(&rec->pending_err, ECONNRESET);
-	}
-	store_relaxed(&rec->tx_mode, SHMFD_MODE_RESEND);
-	shmfd_send_resend(s, fd, false);
-}
-
-void shmfd_send_frozen(struct shmfd_stream *s, int fd, uint64_t start)
-{
-	struct shmfd_dir *d = s->tx.dir;
-	uint64_t taken = load_acquire(&d->rd_pos); /* [ring.R] stored before the swap */
-	uint32_t part = load_acquire(&d->rd_part);
-	uint64_t open = 0, pos = taken;
-
-	if (!(load_seq_cst(&d->attn) & SHMFD_DIR_HAND_OVER)) { /* [stream.A] */
-		pos = start > taken ? start : taken;
-		if (!cas_seq_cst(&d->split, &open, pos + 1)) /* [stream.A] */
-			pos = open - 1;
-	}
-	shmfd_send_begin_resend(s, fd, pos, pos == taken ? part : 0);
-}
-
-bool shmfd_send_continue(struct shmfd_stream *s, int fd)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	bool done = false;
-
-	if (shmfd_lock(rec, &rec->tx_lock))
-		return false;
-	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
-		done = !shmfd_send_resend(s, fd, false);
-	shmfd_unlock(rec, &rec->tx_lock);
-	return done;
-}
-
 static inline bool is_frozen(struct shmfd_stream *s)
 {
 	return shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN;
@@ -171,7 +86,7 @@ static ssize_t to_ring(struct transmit *t)
 		return t->done ? (ssize_t)t->done : -EPIPE;
 	}
 	if (unlikely(is_frozen(s))) {
-		shmfd_send_frozen(s, shmfd_stream_fd(s, t->fd), rec->wr_pos);
+		shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd), rec->wr_pos);
 		shmfd_unlock(rec, &rec->tx_lock);
 		shmfd_ready_changed(s);
 		return AGAIN;
@@ -191,7 +106,7 @@ static ssize_t to_ring(struct transmit *t)
 		counter_add(&rec->ring_tx_msgs, 1);
 		shmfd_send_wake(s);
 		if (unlikely(is_frozen(s)))
-			shmfd_send_frozen(s, shmfd_stream_fd(s, t->fd), start);
+			shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd), start);
 		else
 			look_at_link(t);
 	}
@@ -234,7 +149,7 @@ static int wait_room(struct transmit *t)
 {
 	struct shmfd_stream *s = t->s;
 	struct shmfd_spinner sp;
-	int64_t start, left = -1;
+	int64_t start;
 	uint32_t turn;
 	int ret;
 
@@ -255,13 +170,8 @@ static int wait_room(struct transmit *t)
 		shmfd_wait_exit(&s->wait);
 		return 0;
 	}
-	if (t->deadline) {
-		left = t->deadline - shmfd_now_ns();
-		if (left < 0)
-			left = 0;
-	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
-	ret = shmfd_wait_sleep(&s->wait, turn, left, -1);
+	ret = shmfd_stream_sleep(s, turn, t->deadline, -1);
 	if (sp.budget_ns)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);
@@ -298,7 +208,7 @@ static ssize_t resend_first(struct transmit *t, bool dontwait)
 	int fd = shmfd_stream_fd(t->s, t->fd), ret;
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	ret = shmfd_send_resend(t->s, fd, false);
+	ret = shmfd_resend(t->s, fd, false);
 	shmfd_unlock(rec, &rec->tx_lock);
 	if (!ret) {
 		shmfd_ready_changed(t->s);
@@ -468,7 +378,7 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 	counter_add(&rec->ring_tx_bytes, (uint64_t)n);
 	shmfd_send_wake(s);
 	if (unlikely(is_frozen(s)))
-		shmfd_send_frozen(s, load_relaxed(&s->fd), start);
+		shmfd_resend_frozen(s, load_relaxed(&s->fd), start);
 	return n;
 }
 
@@ -494,7 +404,7 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 			n = shmfd_send(s, fd, &(struct msghdr){ 0 }, 0);
 			if (n < 0)	/* SHMFD_PASS, too */
 				return n;
-			if (dontwait && shmfd_send_is_pending(s))
+			if (dontwait && shmfd_resend_is_pending(s))
 				return -EAGAIN;
 			continue;
 		}
@@ -576,12 +486,12 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 		own_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
 			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
 		if (is_frozen(s))
-			shmfd_send_frozen(s, load_relaxed(&s->fd), rec->wr_pos);
+			shmfd_resend_frozen(s, load_relaxed(&s->fd), rec->wr_pos);
 		else
 			shmfd_send_wake(s);
 		break;
 	case SHMFD_MODE_RESEND:
-		shmfd_send_resend(s, load_relaxed(&s->fd), true);
+		shmfd_resend(s, load_relaxed(&s->fd), true);
 		break;
 	default: {
 		uint32_t old = load_seq_cst(&s->tx.dir->attn); /* [stream.A] */

@@ -585,7 +585,7 @@ static void unread_of_dead(struct shmfd_stream *s, const struct leaving *l)
 		rec->resend_pos = rec->wr_pos;
 		shmfd_sys.shutdown(l->fd, SHUT_RDWR);
 	}
-	shmfd_send_begin_resend(s, l->fd, rec->resend_pos, rec->resend_part);
+	shmfd_resend_begin(s, l->fd, rec->resend_pos, rec->resend_part);
 }
 
 /* Under tx_lock. */
@@ -604,7 +604,7 @@ static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 	}
 	mine = swap(d, SHMFD_DIR_OFFERED, SHMFD_DIR_FROZEN | SHMFD_DIR_HAND_OVER);
 	if (mine && !l->peer_gone) {
-		shmfd_send_begin_resend(s, l->fd, 0, 0);
+		shmfd_resend_begin(s, l->fd, 0, 0);
 		return;
 	}
 	/* only what no end of the link had decided is a death */
@@ -613,12 +613,12 @@ static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 		return;
 	}
 	if (shmfd_dir_state(d) == SHMFD_DIR_FROZEN) {
-		shmfd_send_frozen(s, l->fd, rec->wr_pos);
+		shmfd_resend_frozen(s, l->fd, rec->wr_pos);
 		return;
 	}
 	if (!swap(d, SHMFD_DIR_RING, SHMFD_DIR_ENDED)) {
 		/* the reader was faster */
-		shmfd_send_frozen(s, l->fd, rec->wr_pos);
+		shmfd_resend_frozen(s, l->fd, rec->wr_pos);
 		return;
 	}
 	shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_END);
@@ -724,7 +724,7 @@ void shmfd_stream_flush(struct shmfd_stream *s, int fd)
 	    shmfd_lock(rec, &rec->tx_lock))
 		return;
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
-		shmfd_send_resend(s, fd, true);
+		shmfd_resend(s, fd, true);
 	shmfd_unlock(rec, &rec->tx_lock);
 }
 

@@ -286,6 +286,12 @@ static inline bool shmfd_is_bad_pointer(const void *p, size_t len)
  * -EFAULT, in the kernel's order (linux/lib/iov_iter.c). */
 int shmfd_check_msg(const struct msghdr *m);
 
+/*
+ * shmfd_wait_sleep() on the link until @deadline (0: none), in steps while bytes
+ * of another stream wait to be sent again.
+ */
+int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, int beside);
+
 /* ---- data -------------------------------------------------------------- */
 
 /*
@@ -344,24 +350,35 @@ size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip,
 bool shmfd_send_has_room(struct shmfd_stream *s);
 /* Rings the reader of the tx direction if it sleeps. */
 void shmfd_send_wake(struct shmfd_stream *s);
+
+/* ---- the way back (resend.c) ------------------------------------------------- */
+
 /*
  * The direction is FROZEN: tx_mode RESEND from @pos, @part on, and a first try.
  * Caller holds tx_lock.
  */
-void shmfd_send_begin_resend(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part);
+void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part);
 /* The reader froze the direction: agrees on the split and begins to resend.
  * @start: where the record of the send in progress begins, else wr_pos. */
-void shmfd_send_frozen(struct shmfd_stream *s, int fd, uint64_t start);
-/* Goes on with a RESEND without waiting.  True: it is done now.  Every call
- * that waits for the peer's answer does this: the peer may be waiting for
- * these bytes. */
-bool shmfd_send_continue(struct shmfd_stream *s, int fd);
-static inline bool shmfd_send_is_pending(const struct shmfd_stream *s)
+void shmfd_resend_frozen(struct shmfd_stream *s, int fd, uint64_t start);
+/* Sends what the peer did not read to the kernel.  Caller holds tx_lock.
+ * Returns 0 when all is sent, -EAGAIN, or -errno. */
+int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);
+/* Goes on with a RESEND without waiting.  True: it is done now. */
+bool shmfd_resend_continue(struct shmfd_stream *s, int fd);
+static inline bool shmfd_resend_is_pending(const struct shmfd_stream *s)
 {
 	return load_relaxed(&shmfd_stream_record(s)->tx_mode) == SHMFD_MODE_RESEND;
 }
-/* Flushes what the peer did not read to the kernel.  Caller holds tx_lock.
- * Returns 0 when all is sent, -EAGAIN, or -errno. */
-int shmfd_send_resend(struct shmfd_stream *s, int fd, bool may_block);
+
+/* Streams of this process that may have something to send again; a hint. */
+extern _Atomic uint32_t shmfd_resends;
+/*
+ * Goes on with all of them, without waiting.  Every call that is about to sleep
+ * does this: the host may never call on those streams again.
+ * Returns the longest sleep in ns after which it has to be done again, or
+ * @sleep_ns (< 0: for ever) if nothing is left.
+ */
+int64_t shmfd_resend_all(int64_t sleep_ns);
 
 #endif

@@ -72,7 +72,7 @@ static bool is_end(ssize_t n)
  * True if no handler of this process was installed without SA_RESTART: a
  * receive without a time-out would go on after any of them (signal(7)).
  */
-static bool all_handlers_restart(void)
+bool shmfd_wait_restarts(void)
 {
 	struct sigaction sa;
 
@@ -101,7 +101,7 @@ static int lead_by_poll(const struct shmfd_wait *w, int64_t timeout_ns, int besi
 		return p[0].revents != 0;
 	if (nr == 0)
 		return -ETIMEDOUT;
-	return errno == EINTR && timeout_ns < 0 && all_handlers_restart() ? 0 : -errno;
+	return errno == EINTR && timeout_ns < 0 && shmfd_wait_restarts() ? 0 : -errno;
 }
 
 static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside)

@@ -119,6 +119,10 @@ bool shmfd_wait_enter(struct shmfd_wait *w, _Atomic uint32_t *others);
 bool shmfd_wait_may_lead(struct shmfd_wait *w, uint32_t turn);
 void shmfd_wait_exit(struct shmfd_wait *w);
 
+/* True if every handler of this process has SA_RESTART: a sleep without a
+ * time-out goes on after a signal. */
+bool shmfd_wait_restarts(void);
+
 /* Rings the bell: wakes the other end's sleeper.  Never blocks, keeps errno. */
 void shmfd_wait_ring(int link);
 

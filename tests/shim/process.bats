@@ -37,6 +37,10 @@ load run_modes
 	check exec_one_way
 }
 
+@test "a writer leaves a full stream and never calls again" {
+	check leave_unread
+}
+
 @test "system, popen, posix_spawn beside a stream, and one the shell writes to" {
 	check spawn_beside
 }

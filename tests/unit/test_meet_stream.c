@@ -18,7 +18,6 @@
 
 #include "pair.h"
 #include "segment.h"
-#include "sys.h"
 
 static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
 
@@ -360,8 +359,6 @@ static void test_hand_over_leaves_unread_bytes_to_the_kernel(void **state)
 	}
 }
 
-/* A ring full of small messages that fd[1] hands over: more than the kernel
- * takes at once.  Returns their number. */
 /* What is set on the socket holds on the ring. */
 static void test_options_that_the_ring_has_to_know(void **state)
 {
@@ -382,209 +379,6 @@ static void test_options_that_the_ring_has_to_know(void **state)
 	assert_in_range(pair_record(fd[0])->rcvtimeo_ns, 1000002000, 1012000000);
 	assert_int_equal(pair_record(fd[0])->sndtimeo_ns, 3000000000ll);
 	pair_close(fd);
-}
-
-static int hand_over_many(int fd[2])
-{
-	int sent = 0;
-
-	pair_meet(AF_UNIX, fd);
-	while (pair_send(fd[0], "x", 1, MSG_DONTWAIT) == 1)
-		sent++;
-	assert_true(sent > 2000);
-	pair_retreat(fd[1], SHMFD_WHY_PASSED);
-	return sent;
-}
-
-static int take_all(int fd)
-{
-	int got = 0;
-	char c;
-
-	while (recv(fd, &c, 1, MSG_DONTWAIT) == 1)
-		got++;
-	return got;
-}
-
-/* The writer does not write again, it asks for the answer: what the kernel did
- * not take at first still has to go out. */
-static void test_hand_over_is_completed_by_a_host_that_polls(void **state)
-{
-	int fd[2], sent = hand_over_many(fd), got = 0;
-
-	(void)state;
-	for (int i = 0; i < 200 && got < sent; i++) {
-		struct pollfd p = { .fd = fd[0], .events = POLLIN };
-
-		assert_int_equal(pair_poll(&p, 1, 1), 0);
-		got += take_all(fd[1]);
-	}
-	assert_int_equal(got, sent);
-	pair_close(fd);
-}
-
-static void test_hand_over_is_completed_by_a_host_that_tries_to_read(void **state)
-{
-	int fd[2], sent = hand_over_many(fd), got = 0;
-	struct pollfd p = { .fd = fd[0], .events = POLLIN };
-	char c;
-
-	(void)state;
-	assert_int_equal(pair_poll(&p, 1, 1), 0);	/* sees that the reader left */
-	for (int i = 0; i < 200 && got < sent; i++) {
-		assert_int_equal(pair_recv(fd[0], &c, 1, MSG_DONTWAIT), -EAGAIN);
-		got += take_all(fd[1]);
-	}
-	assert_int_equal(got, sent);
-	pair_close(fd);
-}
-
-/* While they wait: no room for a byte, but a write of none succeeds, as it does
- * on a full socket. */
-static void test_writes_beside_bytes_that_have_to_go_first(void **state)
-{
-	int fd[2], sent = hand_over_many(fd);
-	struct pollfd p = { .fd = fd[0], .events = POLLIN };
-
-	(void)state;
-	assert_int_equal(pair_poll(&p, 1, 1), 0);	/* sees that the reader left */
-	assert_int_equal(load_relaxed(&pair_record(fd[0])->tx_mode), SHMFD_MODE_RESEND);
-	assert_int_equal(pair_send(fd[0], "x", 1, MSG_DONTWAIT), -EAGAIN);
-	assert_int_equal(pair_send(fd[0], "", 0, MSG_DONTWAIT), 0);
-	for (int i = 0; i < 200 && sent; i++) {
-		sent -= take_all(fd[1]);
-		assert_int_equal(pair_send(fd[0], "", 0, MSG_DONTWAIT), 0);
-	}
-	assert_int_equal(sent, 0);
-	pair_close(fd);
-}
-
-struct answer {
-	int fd;
-	_Atomic int tid;
-	ssize_t n;
-};
-
-static void *wait_for_answer(void *arg)
-{
-	struct answer *a = arg;
-	char c;
-
-	store_release(&a->tid, (int)gettid());
-	a->n = pair_recv(a->fd, &c, 1, 0);
-	return NULL;
-}
-
-/* True if that thread sleeps in the kernel. */
-static bool is_asleep(int tid)
-{
-	char path[64], text[256] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (!fgets(text, sizeof(text), f))
-		text[0] = '\0';
-	fclose(f);
-	return strrchr(text, ')') && strrchr(text, ')')[2] == 'S';
-}
-
-static void test_hand_over_is_completed_by_a_host_that_sleeps_in_recv(void **state)
-{
-	struct timeval limit = { .tv_sec = 1 };
-	struct answer a = { .n = -1 };
-	int fd[2], sent = hand_over_many(fd), got = 0;
-	pthread_t t;
-	char c;
-
-	(void)state;
-	a.fd = fd[0];
-	assert_int_equal(pthread_create(&t, NULL, wait_for_answer, &a), 0);
-	while (load_relaxed(&pair_record(fd[0])->tx_mode) != SHMFD_MODE_RESEND ||
-	       !is_asleep(load_acquire(&a.tid)))
-		sched_yield();
-	setsockopt(fd[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	while (got < sent && recv(fd[1], &c, 1, 0) == 1)
-		got++;
-	send(fd[1], "y", 1, 0);
-	pthread_join(t, NULL);
-	assert_int_equal(got, sent);
-	assert_int_equal(a.n, 1);
-	pair_close(fd);
-}
-
-/*
- * Where the kernel takes over after a freeze, in the orders that a race can
- * give: three records "aaa", "bb", "c" at 0, 16 and 32 were published.
- */
-static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
-{
-	static const struct {
-		uint64_t rd_pos;
-		uint32_t part, hand_over;
-		uint64_t said;		/* by the reader, plus 1; 0: nothing yet */
-		uint64_t start;		/* of the record in flight */
-		const char *by_kernel;
-		uint64_t split;		/* afterwards, plus 1 */
-	} t[] = {
-		{ 0, 0, 0, 49, 48, "", 49 },		/* the reader keeps all three */
-		{ 0, 0, 0, 33, 32, "c", 33 },		/* it did not see the last */
-		{ 0, 0, 0, 33, 48, "c", 33 },
-		{ 0, 1, 0, 17, 16, "bbc", 17 },
-		{ 0, 0, 0, 0, 32, "c", 33 },		/* the writer is first to say */
-		{ 0, 0, 0, 0, 48, "", 49 },
-		{ 48, 0, 0, 0, 32, "", 49 },		/* taken already */
-		{ 32, 0, 0, 0, 16, "c", 33 },
-		{ 0, 2, SHMFD_DIR_HAND_OVER, 0, 48, "abbc", 0 },
-		{ 16, 1, SHMFD_DIR_HAND_OVER, 0, 32, "bc", 0 },
-		{ 48, 0, SHMFD_DIR_HAND_OVER, 0, 48, "", 0 },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < NR(t); i++) {
-		struct shmfd_segment *seg;
-		struct shmfd_stream *s;
-		struct shmfd_record *rec;
-		int fd[2], link[2], memfd;
-		char buf[16] = "";
-		size_t len = strlen(t[i].by_kernel);
-
-		pair_adopt(AF_UNIX, fd);
-		seg = shmfd_segment_create(65536, &memfd);
-		assert_non_null(seg);
-		close(memfd);
-		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, link), 0);
-		s = pair_stream(fd[0]);
-		rec = pair_record(fd[0]);
-		s->wait.link = shmfd_hide_fd(link[0]);
-		assert_true(shmfd_stream_pair(s, seg, 65536));
-		store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
-		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_RING);
-		assert_int_equal(pair_send(fd[0], "aaa", 3, 0), 3);
-		assert_int_equal(pair_send(fd[0], "bb", 2, 0), 2);
-		assert_int_equal(pair_send(fd[0], "c", 1, 0), 1);
-		assert_int_equal(rec->wr_pos, 48);
-		store_relaxed(&s->tx.dir->rd_pos, t[i].rd_pos);
-		store_relaxed(&s->tx.dir->rd_part, t[i].part);
-		store_relaxed(&s->tx.dir->split, t[i].said);
-		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_FROZEN | t[i].hand_over);
-		shmfd_send_frozen(s, fd[0], t[i].start);
-		assert_int_equal(load_relaxed(&rec->tx_mode), SHMFD_MODE_KERNEL);
-		assert_int_equal(load_relaxed(&s->tx.dir->split), t[i].split);
-		assert_int_equal(load_relaxed(&rec->pending_err), 0);
-		for (size_t got = 0; got < len;) {
-			ssize_t n = recv(fd[1], buf + got, len - got, 0);
-
-			assert_true(n > 0);
-			got += (size_t)n;
-		}
-		assert_memory_equal(buf, t[i].by_kernel, len);
-		assert_int_equal(recv(fd[1], buf, 1, MSG_DONTWAIT), -1);
-		close(link[1]);
-		pair_close(fd);
-	}
 }
 
 static void test_retreat_twice_is_retreat_once(void **state)
@@ -745,11 +539,6 @@ int main(void)
 		cmocka_unit_test(test_retreat_at_any_moment_keeps_every_byte),
 		cmocka_unit_test(test_hand_over_leaves_unread_bytes_to_the_kernel),
 		cmocka_unit_test(test_options_that_the_ring_has_to_know),
-		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_polls),
-		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_tries_to_read),
-		cmocka_unit_test(test_hand_over_is_completed_by_a_host_that_sleeps_in_recv),
-		cmocka_unit_test(test_writes_beside_bytes_that_have_to_go_first),
-		cmocka_unit_test(test_frozen_direction_goes_on_where_both_ends_agreed),
 		cmocka_unit_test(test_retreat_twice_is_retreat_once),
 		cmocka_unit_test(test_sleeping_ends_wake_each_other),
 		cmocka_unit_test(test_sleeping_ends_of_one_mapping_wake_each_other),
