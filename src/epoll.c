@@ -24,6 +24,11 @@
  * unread before it; OUT when a send had found the ring full and there is room
  * again; after ADD and MOD once with the present state (epoll(7)).
  *
+ * A one-shot that was registered before the stream was paired may have been
+ * delivered, or be on its way to another thread: only the kernel knows.  Such a
+ * stream is held: both directions stay in the kernel until the host arms it
+ * again.
+ *
  * What is not done here exactly, and so makes streams retreat: several threads
  * asleep in one set, a set shared over fork (EPOLL: the set goes on reporting
  * what is unread in a ring); a stream that is registered twice, a set that is
@@ -332,7 +337,11 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	if (!__libc_single_threaded && load_acquire(&shmfd_stream_record(s)->rx_inflight))
 		return false;
 	shmfd_set_lock(e);
-	ok = !load_relaxed(&e->plain) && !s->reg.many && (s->reg.tagged || tag(e, s));
+	ok = !load_relaxed(&e->plain) && !s->reg.many;
+	if (ok && !s->reg.tagged && (s->reg.events & EPOLLONESHOT))
+		s->reg.held = true;
+	else if (ok)
+		ok = s->reg.tagged || tag(e, s);
 	if (ok)
 		kick(e, s);
 	shmfd_set_unlock(e);
@@ -446,6 +455,7 @@ void shmfd_ready_forget(struct shmfd_stream *s)
 	shmfd_set_lock(e);
 	untag(e, s, true);
 	s->reg.set = 0;
+	s->reg.held = false;
 	shmfd_set_unlock(e);
 	errno = saved;
 }
@@ -598,20 +608,41 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 	return 0;
 }
 
+/* Under the set's lock, which it releases. */
+static int mod_untagged(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_event *ev)
+{
+	bool held = s->reg.held && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED;
+	struct shmfd_reg before = s->reg;
+	int ret = 0;
+
+	s->reg.events = ev->events;
+	s->reg.data = ev->data.u64;
+	s->reg.held = false;
+	/* armed under our tag at once: armed before, it might be delivered twice */
+	if (held && tag(e, s)) {
+		kick(e, s);
+		shmfd_set_unlock(e);
+		shmfd_stream_offer(s);
+		return 0;
+	}
+	if (!s->reg.tagged && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_MOD, s->reg.fd, ev)) {
+		ret = -errno;
+		s->reg.events = before.events;
+		s->reg.data = before.data;
+	}
+	shmfd_set_unlock(e);
+	if (held)	/* no tag: the kernel refused */
+		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+	return ret;
+}
+
 static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_event *ev)
 {
 	int ret = 0;
 
 	shmfd_set_lock(e);
-	if (!s->reg.tagged) {
-		ret = shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_MOD, s->reg.fd, ev) ? -errno : 0;
-		if (!ret) {
-			s->reg.events = ev->events;
-			s->reg.data = ev->data.u64;
-		}
-		shmfd_set_unlock(e);
-		return ret;
-	}
+	if (!s->reg.tagged)
+		return mod_untagged(e, s, ev);
 	s->reg.events = ev->events;
 	s->reg.data = ev->data.u64;
 	s->reg.disarmed = false;
@@ -645,6 +676,7 @@ static int ctl_del(struct shmfd_set *e, struct shmfd_stream *s, int fd)
 	shmfd_set_lock(e);
 	untag(e, s, true);
 	s->reg.set = 0;
+	s->reg.held = false;
 	shmfd_set_unlock(e);
 	return 0;
 }

@@ -252,6 +252,7 @@ static ssize_t to_kernel(struct transmit *t)
 	pass(rec);
 	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
 	    !(t->flags & MSG_MORE) && load_relaxed(&rec->tx_inflight) == 1 &&
+	    !s->reg.held &&
 	    load_acquire(&s->tx.dir->rx_ready) && /* [stream.X] */
 	    shmfd_dir_state(s->tx.dir) == SHMFD_DIR_OFFERED) {
 		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */

@@ -442,6 +442,7 @@ void shmfd_stream_offer(struct shmfd_stream *s)
 	if (load_acquire(&rec->phase) == SHMFD_PAIRED &&
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
 	    load_acquire(&rec->rx_inflight) <= 1 && !load_relaxed(&rec->rx_eof) &&
+	    !s->reg.held &&
 	    shmfd_dir_state(s->rx.dir) == SHMFD_DIR_OFFERED) {
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_OFFER);
 		store_release(&s->rx.dir->rx_ready, 1); /* [stream.X] */

@@ -90,6 +90,7 @@ struct shmfd_reg {
 	bool fresh;		/* added or modified: report the present state */
 	bool parked;		/* deleted by the host, left in the kernel's set */
 	bool disarmed;		/* one-shot was delivered */
+	bool held;		/* a one-shot from before the pairing: see epoll.c */
 	bool hot;		/* in the hot list */
 	bool many;		/* registered more than once: kernel only */
 	uint32_t served;	/* the set's count when it last had an event */
@@ -225,7 +226,7 @@ bool shmfd_stream_is_user(struct shmfd_stream *s);
 
 /*
  * Publishes rx_ready, unless two or more receives are inside the kernel: the
- * last kernel message wakes only one.
+ * last kernel message wakes only one; or the registration is held.
  */
 void shmfd_stream_offer(struct shmfd_stream *s);
 

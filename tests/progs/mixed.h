@@ -84,7 +84,7 @@ struct flow {
 };
 
 struct waiter {
-	const struct flow *flow; /* for messages */
+	struct flow *flow; /* for messages */
 	struct rng *rng;
 	int mode;
 	unsigned int left; /* waits until the next change of mode */

@@ -24,6 +24,12 @@ enum wait_mode {
 	WAIT_MODES
 };
 
+/* In the trace: what was asked, and the events. */
+static const char *const wait_names[WAIT_MODES] = {
+	"poll", "ppoll", "select", "pselect", "epoll fresh", "epoll level", "epoll edge",
+	"epoll one-shot",
+};
+
 void waiter_init(struct waiter *w, struct flow *f)
 {
 	*w = (struct waiter){ .flow = f, .rng = &f->rng, .ep = -1, .fd = -1 };
@@ -197,6 +203,7 @@ int waiter_wait(struct waiter *w, int fd, int ask, int ms)
 	default:
 		events = wait_epoll(w, fd, ask, ms);
 	}
+	trace_call(w->flow, wait_names[w->mode], (size_t)ask, events);
 	if (events == -EINTR && interrupted)
 		return 0;
 	if (events < 0)

@@ -17,6 +17,10 @@ load run_modes
 	check epoll_oneshot
 }
 
+@test "epoll: a one-shot that fired before the promotion stays disarmed" {
+	check epoll_oneshot_late
+}
+
 @test "the errors of epoll_create, epoll_ctl, epoll_wait" {
 	check epoll_errors
 }
