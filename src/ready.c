@@ -28,6 +28,29 @@
 #define SPIN_LOOKS	8
 #define KERNEL_LOOK_NS	8000	/* kernel descriptors wait no longer for a spin */
 
+/*
+ * The peer has shut its direction, and what it sent before can be read.  Its word
+ * in memory is true while the ring is the way to the end; one that left the ring
+ * after it still has to send by the kernel what was unread.
+ */
+static bool is_far_shut(struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+	struct pollfd p = { .fd = load_relaxed(&s->fd), .events = POLLRDHUP };
+	int saved = errno;
+	bool ret;
+
+	if (!(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+		return false;
+	if (load_relaxed(&rec->rx_eof))
+		return true;
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING && (!rec->drain_end || rec->drain_eof))
+		return true;
+	ret = shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP);
+	errno = saved;
+	return ret;
+}
+
 uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
@@ -47,7 +70,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	else
 		tag = shmfd_recv_settle(s);
 	mode = load_relaxed(&rec->rx_mode);
-	far_shut = load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT; /* [stream.X] */
+	far_shut = is_far_shut(s);
 	if (mode == SHMFD_MODE_RING) {
 		if (tag != (int)SHMFD_TAG_NONE)	/* also rubbish: the read reports it */
 			bits |= POLLIN | POLLRDNORM;
