@@ -397,7 +397,7 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 	shmfd_set_disown(e);
 	deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
 	for (;;) {
-		step = shmfd_resend_all(left);
+		shmfd_before_sleep(0);
 		n = look(e, ev, max);
 		if (n)
 			return n;
@@ -407,6 +407,7 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 		if (n)
 			return n;
 		began = sp.budget_ns ? shmfd_now_ns() : 0;
+		step = shmfd_before_sleep(left);
 		n = sleep_set(e, ev, max, step, mask);
 		if (n)
 			return n;

@@ -91,8 +91,11 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
 		if (load_relaxed(&rec->wr_shut) && far_shut)
 			bits |= POLLHUP;
-		if (!(bits & POLLOUT))
+		if (!(bits & POLLOUT)) {
 			store_relaxed(&s->tx_nospace, 1);
+			if (!load_relaxed(&s->full_since) && (events & OUT_BITS))
+				shmfd_stuck_note(s);
+		}
 	} else {
 		kernel |= events & OUT_BITS;
 	}
@@ -378,7 +381,7 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 	int ret;
 
 	for (;;) {
-		step = shmfd_resend_all(left);
+		shmfd_before_sleep(0);
 		ret = look(m);
 		if (ret)
 			return m->kernel_nr ? ask_kernel(m, mask) : ret;
@@ -388,6 +391,7 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 		if (ret)
 			return ret;
 		began = shmfd_now_ns();
+		step = shmfd_before_sleep(left);
 		ret = sleep_many(m, step, mask);
 		if (ret < 0)
 			return ret;
@@ -451,7 +455,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 		m.stream[i] = s;
 		m.any_ring |= s != NULL;
 	}
-	m.any_ring |= load_relaxed(&shmfd_resends) != 0; /* a hint */
+	m.any_ring |= load_relaxed(&shmfd_resends) || load_relaxed(&shmfd_stuck); /* hints */
 	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
 	errno = saved;	/* a success does not touch it */
 	for (nfds_t i = 0; i < nr; i++) {

@@ -69,6 +69,7 @@ const char *shmfd_report_reason(uint32_t reason)
 		[SHMFD_WHY_SLEEPERS]	= "several sleepers of different kinds",
 		[SHMFD_WHY_EPOLL]	= "epoll use that is not handled exactly",
 		[SHMFD_WHY_SETS]	= "seen by an epoll set of the kernel's",
+		[SHMFD_WHY_STUCK]	= "full for long, the peer does not read",
 		[SHMFD_WHY_SANDBOX]	= "seccomp sandbox",
 		[SHMFD_WHY_SPLICE]	= "splice",
 		[SHMFD_WHY_OTHER_PID]	= "used by another process after fork",

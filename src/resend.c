@@ -235,8 +235,6 @@ int64_t shmfd_resend_all(int64_t sleep_ns)
 	uint32_t left = 0;
 	int saved = errno;
 
-	if (likely(!load_relaxed(&shmfd_resends)))
-		return sleep_ns;
 	xchg_seq_cst(&shmfd_resends, 0);
 	for (uint32_t i = 0; i < load_relaxed(&shmfd_table->high); i++) {
 		struct shmfd_stream *s;
@@ -268,7 +266,7 @@ int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, 
 		if (left < 0)
 			left = 0;
 	}
-	step = shmfd_resend_all(left);
+	step = shmfd_before_sleep(left);
 	ret = shmfd_wait_sleep(&s->wait, turn, step, beside);
 	if (unlikely(step != left) &&
 	    (ret == -ETIMEDOUT || (ret == -EINTR && left < 0 && shmfd_wait_restarts())))

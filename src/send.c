@@ -111,7 +111,11 @@ static ssize_t to_ring(struct transmit *t)
 			look_at_link(t);
 	}
 	shmfd_unlock(rec, &rec->tx_lock);
-	return t->done == t->total ? (ssize_t)t->done : FULL;
+	if (t->done < t->total)
+		return FULL;
+	if (unlikely(load_relaxed(&s->full_since)))	/* nobody waits for room now */
+		store_relaxed(&s->full_since, 0);
+	return (ssize_t)t->done;
 }
 
 static bool has_room(struct shmfd_stream *s, struct shmfd_record *rec)
@@ -350,6 +354,8 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 		if (n != FULL)
 			return n;
 		store_relaxed(&s->tx_nospace, 1);
+		if (shmfd_stuck_note(s))
+			continue;
 		if (dontwait)
 			return t.done ? (ssize_t)t.done : -EAGAIN;
 		if (rec->sndtimeo_ns && !t.deadline)
@@ -425,6 +431,8 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 			break;
 		store_relaxed(&s->tx_nospace, 1);
 		n = -EAGAIN;
+		if (shmfd_stuck_note(s))
+			continue;
 		if (dontwait)
 			break;
 		if (rec->sndtimeo_ns && !t.deadline)

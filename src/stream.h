@@ -118,6 +118,8 @@ struct shmfd_stream {
 					 * select; SHMFD_IN_SET: a set may sleep on it */
 	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
 	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
+	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
+	_Atomic uint64_t full_pos;	/* how far the peer had read then */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */
@@ -375,11 +377,33 @@ static inline bool shmfd_resend_is_pending(const struct shmfd_stream *s)
 /* Streams of this process that may have something to send again; a hint. */
 extern _Atomic uint32_t shmfd_resends;
 /*
- * Goes on with all of them, without waiting.  Every call that is about to sleep
- * does this: the host may never call on those streams again.
- * Returns the longest sleep in ns after which it has to be done again, or
- * @sleep_ns (< 0: for ever) if nothing is left.
+ * Goes on with all of them, without waiting: the host may never call on those
+ * streams again.  Returns the longest sleep in ns after which it has to be done
+ * again, or @sleep_ns (< 0: for ever) if nothing is left.
  */
 int64_t shmfd_resend_all(int64_t sleep_ns);
+
+/* ---- a peer that does not read (stuck.c) ------------------------------------- */
+
+/*
+ * A send, or a poll for POLLOUT, found the ring full.  True: that has lasted, and
+ * the stream went back to the kernel, whose buffers are larger.
+ */
+bool shmfd_stuck_note(struct shmfd_stream *s);
+/* Looks at all that are full.  Returns as shmfd_resend_all(). */
+int64_t shmfd_stuck_look(int64_t sleep_ns);
+/* Streams of this process that were found full; a hint. */
+extern _Atomic uint32_t shmfd_stuck;
+
+/* What every call does that is about to sleep, at most @sleep_ns (< 0: for ever).
+ * Returns how long it may. */
+static inline int64_t shmfd_before_sleep(int64_t sleep_ns)
+{
+	if (unlikely(load_relaxed(&shmfd_resends))) /* hints, both */
+		sleep_ns = shmfd_resend_all(sleep_ns);
+	if (unlikely(load_relaxed(&shmfd_stuck)))
+		sleep_ns = shmfd_stuck_look(sleep_ns);
+	return sleep_ns;
+}
 
 #endif

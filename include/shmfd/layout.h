@@ -217,6 +217,7 @@ enum shmfd_reason {
 	SHMFD_WHY_SLEEPERS,	/* several sleepers of different kinds */
 	SHMFD_WHY_EPOLL,	/* epoll use that is not handled exactly */
 	SHMFD_WHY_SETS,		/* in two epoll sets, or in one that is polled */
+	SHMFD_WHY_STUCK,	/* the ring stayed full: the kernel's buffers are larger */
 	SHMFD_WHY_SANDBOX,	/* seccomp: only the host's own system calls */
 	SHMFD_WHY_SPLICE,
 	SHMFD_WHY_OTHER_PID,	/* used by another process after fork */

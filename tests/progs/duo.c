@@ -607,12 +607,12 @@ size_t duo_fill_up(int fd)
 	bool moved;
 
 	/* No room for a block is not yet no room for a byte; and TCP may still
-	 * move bytes into the peer's buffer.
+	 * move bytes into the peer's buffer, or, after 100 ms on a ring, leave it.
 	 */
 	do {
 		more = fill(fd, 16384);
 		more += fill(fd, 1);
-		moved = duo_poll(fd, POLLOUT, 50);
+		moved = duo_poll(fd, POLLOUT, duo_is_tcp() ? 150 : 50);
 		total += more;
 	} while (more > 0 || moved);
 	return total;

@@ -96,3 +96,7 @@ load run_modes
 @test "errno: untouched by calls that succeed" {
 	check errno_kept
 }
+
+@test "both ends write much before either reads: no deadlock on a full ring" {
+	check write_first
+}

@@ -2,7 +2,8 @@
 
 /*
  * resend.c: what a reader left unread in a ring that it handed over goes by the
- * kernel, at once or with the later calls of its writer.
+ * kernel, at once or with the later calls of its writer.  stuck.c: a ring that
+ * stays full is left.
  */
 #define _GNU_SOURCE
 #include "unit.h"
@@ -292,6 +293,82 @@ static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
 	}
 }
 
+/* Fills the ring; returns the bytes. */
+static size_t fill(int fd)
+{
+	static uint8_t block[4096];
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = pair_send(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
+		sum += (size_t)n;
+	assert_int_equal(n, -EAGAIN);
+	return sum;
+}
+
+/* Neither reads: back to the kernel's larger buffers, once somebody waits for room,
+ * or for anything else.  The rings of this test are small, so AF_UNIX leaves too. */
+static void test_full_for_long_leaves_the_ring(void **state)
+{
+	const int family[] = { AF_INET, AF_INET6, AF_UNIX };
+
+	(void)state;
+	for (size_t i = 0; i < NR(family); i++) {
+		int fd[2], other[2];
+		struct pollfd p = { .events = POLLOUT };
+		int64_t start;
+
+		pair_meet(family[i], fd);
+		pair_meet(AF_UNIX, other);
+		fill(fd[0]);
+		fill(fd[1]);
+		start = shmfd_now_ns();
+		p.fd = fd[0];
+		assert_int_equal(pair_poll(&p, 1, 300), 1);
+		assert_true(shmfd_now_ns() - start >= 90000000);
+		assert_int_equal(pair_reason(fd[0]), SHMFD_WHY_STUCK);
+		assert_false(pair_is_ring(fd[0]));
+		pair_close(fd);
+
+		/* its writer waits on another stream */
+		pair_meet(family[i], fd);
+		fill(fd[0]);
+		p = (struct pollfd){ .fd = other[0], .events = POLLIN };
+		assert_int_equal(pair_poll(&p, 1, 300), 0);
+		assert_int_equal(pair_reason(fd[0]), SHMFD_WHY_STUCK);
+		pair_close(fd);
+		pair_close(other);
+	}
+}
+
+/* A ring that is full, but whose writer got all it had to say into it, and one
+ * whose reader goes on, however slowly, stay. */
+static void test_full_but_moving_stays(void **state)
+{
+	struct pollfd p = { .events = POLLOUT };
+	uint8_t buf[64];
+	int fd[2];
+
+	(void)state;
+	pair_meet(AF_INET, fd);
+	fill(fd[0]);
+	p.fd = fd[0];
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(pair_poll(&p, 1, 60), 0);
+		assert_int_equal(pair_recv(fd[1], buf, sizeof(buf), 0), sizeof(buf));
+	}
+	assert_true(pair_is_ring(fd[0]));
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(pair_recv(fd[1], buf, sizeof(buf), 0), sizeof(buf));
+	while (pair_send(fd[0], buf, sizeof(buf), MSG_DONTWAIT) != sizeof(buf))
+		assert_int_equal(pair_recv(fd[1], buf, sizeof(buf), 0), sizeof(buf));
+	p = (struct pollfd){ .fd = fd[0], .events = POLLIN };
+	assert_int_equal(pair_poll(&p, 1, 150), 0);
+	assert_int_equal(pair_poll(&p, 1, 150), 0);
+	assert_true(pair_is_ring(fd[0]));
+	pair_close(fd);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -320,6 +397,8 @@ int main(void)
 		TEST(test_writes_beside_bytes_that_have_to_go_first),
 		TEST(test_hand_over_is_completed_by_a_host_that_sleeps_in_recv),
 		cmocka_unit_test(test_frozen_direction_goes_on_where_both_ends_agreed),
+		cmocka_unit_test(test_full_for_long_leaves_the_ring),
+		cmocka_unit_test(test_full_but_moving_stays),
 	};
 
 	alarm(UNIT_SECONDS);
