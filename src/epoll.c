@@ -194,6 +194,8 @@ uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
 		return 0;
 	if (rx != SHMFD_MODE_RING)
 		want |= s->reg.events & SHMFD_SET_IN;
+	else if (load_relaxed(&rec->phase) == SHMFD_LEFT)
+		want |= s->reg.events & EPOLLRDHUP;
 	if (tx != SHMFD_MODE_RING)
 		want |= s->reg.events & SHMFD_SET_OUT;
 	if (tx == SHMFD_MODE_RESEND)	/* to go on with it, not for the host */

@@ -55,7 +55,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t bits = 0, kernel = 0, mode;
-	bool far_shut;
+	bool far_shut, left = load_acquire(&rec->phase) == SHMFD_LEFT; /* [stream.P] */
 	int tag;
 
 	if (!s->seg) {
@@ -78,7 +78,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 			bits |= POLLRDHUP;
 		if (load_relaxed(&rec->rd_shut))
 			bits |= POLLIN | POLLRDNORM | POLLRDHUP;
-		if (rec->drain_end)	/* of a stream that left: the socket knows its end */
+		if (left)	/* the socket knows its end */
 			kernel |= events & POLLRDHUP;
 		kernel |= events & (POLLPRI | POLLRDBAND);
 	} else if (load_relaxed(&rec->rx_eof)) {
@@ -99,7 +99,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	} else {
 		kernel |= events & OUT_BITS;
 	}
-	if (unlikely(load_relaxed(&rec->pending_err)))
+	if (unlikely(load_relaxed(&rec->pending_err) || shmfd_stream_is_reset(s)))
 		bits |= POLLERR | POLLHUP | POLLIN | POLLRDNORM | POLLRDHUP;
 	*ret_kernel = kernel;
 	return bits & (events | POLLERR | POLLHUP);
@@ -150,7 +150,9 @@ static int look(struct many *m)
 			kernel |= POLLOUT;	/* to go on with it, not for the host */
 		/* without events the kernel still tells of errors and hang-up */
 		m->kernel[i].events = (short)kernel;
-		m->kernel_nr += kernel != 0;
+		/* of one that left the kernel knows errors and hang-up */
+		m->kernel_nr += kernel ||
+			load_relaxed(&shmfd_stream_record(m->stream[i])->phase) == SHMFD_LEFT;
 		ready += bits != 0;
 	}
 	return ready;

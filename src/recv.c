@@ -107,8 +107,13 @@ static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 	m.msg_iov = part;
 	m.msg_iovlen = shmfd_iov_part(part, r->msg, r->got, max);
 	n = shmfd_sys.recvmsg(shmfd_stream_fd(r->s, r->fd), &m, flags);
-	if (n < 0)
-		return -errno;
+	if (n < 0) {
+		n = -errno;
+		/* behind bytes that are returned now: the kernel tells it once */
+		if (r->got && n != -EAGAIN && n != -EINTR)
+			store_relaxed(&r->rec->pending_err, (uint32_t)-n);
+		return n;
+	}
 	r->msg->msg_namelen = m.msg_namelen;
 	r->msg->msg_controllen = m.msg_controllen;
 	r->msg->msg_flags = m.msg_flags;
@@ -118,6 +123,8 @@ static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 
 static void count_kernel(struct shmfd_record *rec, ssize_t n, int flags)
 {
+	if (unlikely(n == -ECONNRESET))
+		store_relaxed(&rec->reset_told, 1);
 	if (n > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE))) {
 		fetch_add_relaxed(&rec->kernel_rx_bytes, (uint64_t)n);
 		counter_add(&rec->kernel_rx_msgs, 1);
@@ -149,13 +156,11 @@ static ssize_t broken(struct receive *r)
 }
 
 /* The stream has left and this was all of the ring.  Under rx_lock. */
-static void ring_is_done(struct shmfd_stream *s, struct shmfd_record *rec)
+static void ring_is_done(struct shmfd_record *rec)
 {
 	store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 	if (rec->drain_eof)
 		store_relaxed(&rec->rx_eof, 1);
-	if (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_RESET) /* [stream.X] */
-		store_relaxed(&rec->pending_err, ECONNRESET);
 }
 
 /* One look at the ring.  Under rx_lock, which it releases. */
@@ -219,7 +224,7 @@ static ssize_t from_ring(struct receive *r)
 		return 0;
 	}
 	if (load_acquire(&rec->phase) == SHMFD_LEFT && shmfd_ring_is_drained(&s->rx, rec)) {
-		ring_is_done(s, rec);
+		ring_is_done(rec);
 		shmfd_unlock(rec, &rec->rx_lock);
 		shmfd_ready_changed(s);
 		return AGAIN;
@@ -530,6 +535,16 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	return SHMFD_PASS;
 }
 
+/*
+ * At the end of the stream: the peer of an AF_UNIX stream closed with input unread,
+ * which is told once (net/unix/af_unix.c).
+ */
+static bool take_reset(struct shmfd_stream *s)
+{
+	return shmfd_stream_is_reset(s) &&
+		!xchg_seq_cst(&shmfd_stream_record(s)->reset_told, 1);
+}
+
 ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
 		   bool is_read)
 {
@@ -583,6 +598,8 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 			break;
 		}
 	}
+	if (!n)
+		n = -shmfd_take_error(s);
 	if (n >= 0 && !r.filled)
 		fill_msg(&r, n);
 	return n;
@@ -602,6 +619,10 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	}
 	if (n || !s->seg)
 		return false;
+	if (take_reset(s)) {
+		store_relaxed(&rec->pending_err, ECONNRESET);
+		return true;
+	}
 	/* the kernel's end-of-file, but bytes of a ring come before it: the call
 	 * began before the switch */
 	mode = load_relaxed(&rec->rx_mode);
@@ -613,8 +634,9 @@ int shmfd_take_error(struct shmfd_stream *s)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 
-	return load_relaxed(&rec->pending_err) ?
-		(int)xchg_seq_cst(&rec->pending_err, 0) : 0;
+	if (load_relaxed(&rec->pending_err))
+		return (int)xchg_seq_cst(&rec->pending_err, 0);
+	return take_reset(s) ? ECONNRESET : 0;
 }
 
 int shmfd_recv_settle(struct shmfd_stream *s)
@@ -641,7 +663,7 @@ int shmfd_recv_settle(struct shmfd_stream *s)
 		} else if (tag == (int)SHMFD_TAG_NONE &&
 			   load_acquire(&rec->phase) == SHMFD_LEFT &&
 			   shmfd_ring_is_drained(&s->rx, rec)) {
-			ring_is_done(s, rec);
+			ring_is_done(rec);
 		}
 	}
 	shmfd_unlock(rec, &rec->rx_lock);

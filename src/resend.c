@@ -133,6 +133,17 @@ static void pass_by(struct shmfd_stream *s, size_t n)
 	}
 }
 
+void shmfd_resend_lost(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	/* AF_UNIX tells it behind the input; the peer may have said so itself */
+	if (rec->family == AF_UNIX)
+		fetch_or_seq_cst(&s->rx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
+	else
+		store_relaxed(&rec->pending_err, ECONNRESET);
+}
+
 /* Sends until nothing is left (0) or the kernel takes no more (-EAGAIN). */
 static int send_runs(struct shmfd_stream *s, int fd)
 {
@@ -155,7 +166,7 @@ static int send_runs(struct shmfd_stream *s, int fd)
 		break;
 	}
 	if (run < 0)
-		store_relaxed(&rec->pending_err, ECONNRESET);
+		shmfd_resend_lost(s);
 	return 0;
 }
 
@@ -194,7 +205,7 @@ void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t p
 	/* rubbish: nothing can be saved */
 	if (rec->wr_pos - pos > s->tx.cap || pos % SHMFD_HEADER_BYTES) {
 		rec->resend_pos = rec->wr_pos;
-		store_relaxed(&rec->pending_err, ECONNRESET);
+		shmfd_resend_lost(s);
 	}
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RESEND);
 	if (shmfd_resend(s, fd, false))

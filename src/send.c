@@ -249,7 +249,8 @@ static ssize_t to_kernel(struct transmit *t)
 		return (ssize_t)t->done;
 	}
 	/* AF_UNIX tells a writer that slept, and any other EPIPE (net/unix/af_unix.c) */
-	if (unlikely(load_relaxed(&rec->pending_err)) && (rec->family != AF_UNIX || t->slept)) {
+	if (unlikely(load_relaxed(&rec->pending_err) || shmfd_stream_is_reset(s)) &&
+	    (rec->family != AF_UNIX || t->slept)) {
 		shmfd_unlock(rec, &rec->tx_lock);
 		return -shmfd_take_error(s);
 	}

@@ -269,6 +269,15 @@ static void reset_peer(struct shmfd_stream *s, int fd)
 		shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+/* What the ring holds is input, entered or not. */
+static bool may_read_ring(const struct shmfd_stream *s, const struct shmfd_record *rec)
+{
+	uint32_t mode = load_relaxed(&rec->rx_mode);
+
+	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
+		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN); /* [stream.X] */
+}
+
 static void leave_rings_at_close(struct shmfd_stream *s, int fd);
 
 /* Leaves the rings for the last close; @fd still reaches the kernel socket. */
@@ -282,8 +291,7 @@ static void part(struct shmfd_stream *s, int fd)
 		add_totals(&ended, rec);
 	if (!last || !s->seg)
 		return;
-	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
-	    shmfd_ring_unread(&s->rx, rec, NULL) > 0)
+	if (may_read_ring(s, rec) && shmfd_ring_unread(&s->rx, rec, NULL) > 0)
 		reset_peer(s, fd);
 	leave_rings_at_close(s, fd);
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
@@ -582,7 +590,7 @@ static void unread_of_dead(struct shmfd_stream *s, const struct leaving *l)
 	if (rec->wr_pos - rec->resend_pos <= s->tx.cap &&
 	    shmfd_ring_resend_run(&s->tx, rec, &unused) > 0 && far_is_closed(l->fd)) {
 		/* the kernel resets when a process dies with unread input */
-		store_relaxed(&rec->pending_err, ECONNRESET);
+		shmfd_resend_lost(s);
 		rec->resend_pos = rec->wr_pos;
 		shmfd_sys.shutdown(l->fd, SHUT_RDWR);
 	}

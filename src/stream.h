@@ -240,6 +240,15 @@ static inline bool shmfd_stream_has_ring(const struct shmfd_stream *s)
 	return s->seg != NULL;
 }
 
+/* The peer closed with input unread, in an AF_UNIX stream: an error is due. */
+static inline bool shmfd_stream_is_reset(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return s->seg && rec->family == AF_UNIX && !load_relaxed(&rec->reset_told) &&
+		(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+}
+
 /* Of a stream that has left: something is to be reported from memory. */
 static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 {
@@ -247,7 +256,8 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 
 	return load_relaxed(&rec->rx_mode) != SHMFD_MODE_KERNEL ||
 		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
-		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof);
+		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof) ||
+		shmfd_stream_is_reset(s);
 }
 
 /* Tells the peer's governor where this end runs. */
@@ -367,6 +377,8 @@ void shmfd_resend_frozen(struct shmfd_stream *s, int fd, uint64_t start);
 /* Sends what the peer did not read to the kernel.  Caller holds tx_lock.
  * Returns 0 when all is sent, -EAGAIN, or -errno. */
 int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);
+/* Nobody will read what was unread: the connection is reset. */
+void shmfd_resend_lost(struct shmfd_stream *s);
 /* Goes on with a RESEND without waiting.  True: it is done now. */
 bool shmfd_resend_continue(struct shmfd_stream *s, int fd);
 static inline bool shmfd_resend_is_pending(const struct shmfd_stream *s)

@@ -292,7 +292,7 @@ struct shmfd_record {
 	uint32_t tries;
 	_Atomic uint32_t reg_restored;	/* epoll: the host's registration is back */
 	uint32_t drain_eof;		/* end-of-file stands at drain_end; under rx_lock */
-	uint32_t pad2;
+	_Atomic uint32_t reset_told;	/* the peer's reset was reported */
 	_Alignas(64) uint8_t pad3[128];
 };
 _Static_assert(sizeof(struct shmfd_record) == 512, "a record is 512 bytes");

@@ -132,14 +132,18 @@ ssize_t pair_recv(int fd, void *buf, size_t len, int flags)
 	struct iovec v = { .iov_base = buf, .iov_len = len };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	struct shmfd_stream *s = shmfd_stream_get(fd);
-	ssize_t n = s ? shmfd_recv(s, fd, &m, flags, false) : SHMFD_PASS;
+	bool again;
+	ssize_t n;
 
-	if (n == SHMFD_PASS) {
-		n = recv(fd, buf, len, flags);
-		n = n < 0 ? -errno : n;
-		if (s)
-			shmfd_recv_end(s, fd, n, flags);
-	}
+	do {
+		again = false;
+		n = s ? shmfd_recv(s, fd, &m, flags, false) : SHMFD_PASS;
+		if (n == SHMFD_PASS) {
+			n = recv(fd, buf, len, flags);
+			n = n < 0 ? -errno : n;
+			again = s && shmfd_recv_end(s, fd, n, flags);
+		}
+	} while (again);
 	if (s)
 		shmfd_stream_put(s);
 	return n;
