@@ -127,6 +127,14 @@ struct many {
 	int kick;			/* our eventfd while asleep, or -1 */
 };
 
+/* Of one that left, or whose peer shut its direction and may have closed: only the
+ * kernel knows errors and hang-up. */
+static bool may_have_hung_up(const struct shmfd_stream *s)
+{
+	return load_relaxed(&shmfd_stream_record(s)->phase) == SHMFD_LEFT ||
+		(s->seg && (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)); /* [stream.X] */
+}
+
 /* Fills revents from rings; kernel[] gets what is left.  Returns ready. */
 static int look(struct many *m)
 {
@@ -150,9 +158,7 @@ static int look(struct many *m)
 			kernel |= POLLOUT;	/* to go on with it, not for the host */
 		/* without events the kernel still tells of errors and hang-up */
 		m->kernel[i].events = (short)kernel;
-		/* of one that left the kernel knows errors and hang-up */
-		m->kernel_nr += kernel ||
-			load_relaxed(&shmfd_stream_record(m->stream[i])->phase) == SHMFD_LEFT;
+		m->kernel_nr += kernel || may_have_hung_up(m->stream[i]);
 		ready += bits != 0;
 	}
 	return ready;
@@ -434,10 +440,14 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 	struct many m = { .host = p, .stream = streams, .kernel = kernel, .nr = nr,
 			  .kick = -1 };
 	size_t bytes = nr * (sizeof(*m.stream) + 2 * sizeof(*m.kernel)) + sizeof(*m.kernel);
+	struct rlimit most;
 	void *room = NULL;
 	int ret, saved = errno;
 
 	if (nr > STACK_ITEMS) {
+		/* EINVAL, before the kernel reads the array (poll(2)) */
+		if (!getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
+			return SHMFD_PASS;
 		room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (room == MAP_FAILED)

@@ -35,6 +35,8 @@ struct receive {
 	bool pending;		/* waited for our own unread bytes to go */
 	bool crowded;		/* others of this process sleep on the link */
 	bool border;		/* got some at a border: take more only if it is there */
+	bool waits;		/* may sleep */
+	uint64_t news;		/* a peek that wants all waits for what comes there; 0: none */
 };
 
 /* Outcome of one attempt. */
@@ -163,6 +165,41 @@ static void ring_is_done(struct shmfd_record *rec)
 		store_relaxed(&rec->rx_eof, 1);
 }
 
+/*
+ * A peek that wants all (TCP only: AF_UNIX peeks at what is there, MSG_WAITALL or
+ * not) has seen @got: true if it has to wait for more in the ring.  Under rx_lock.
+ */
+static bool peek_waits(struct receive *r, size_t got)
+{
+	r->news = 0;
+	if (likely(!(r->flags & MSG_PEEK) || !(r->flags & MSG_WAITALL)) || !r->waits ||
+	    got >= r->total || r->rec->family == AF_UNIX ||
+	    load_acquire(&r->rec->phase) == SHMFD_LEFT)
+		return false;
+	r->news = shmfd_ring_frontier(&r->s->rx, r->rec);
+	return true;
+}
+
+/* Peeked at @n bytes of the ring; at its end the kernel goes on.  Under rx_lock,
+ * which it releases. */
+static ssize_t peeked(struct receive *r, ssize_t n, enum shmfd_ring_end end)
+{
+	struct shmfd_record *rec = r->rec;
+	bool all = end == SHMFD_RING_END || (end == SHMFD_RING_MORE &&
+		load_acquire(&rec->phase) == SHMFD_LEFT &&
+		shmfd_ring_unread(&r->s->rx, rec, NULL) == n);
+	bool waits = end == SHMFD_RING_MORE && peek_waits(r, (size_t)n);
+
+	shmfd_unlock(rec, &rec->rx_lock);
+	if (waits)
+		return EMPTY;
+	r->got = (size_t)n;
+	if (!all || r->got == r->total)
+		return n;
+	n = by_kernel(r, SIZE_MAX, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT);
+	return (ssize_t)r->got + (n > 0 ? n : 0);
+}
+
 /* One look at the ring.  Under rx_lock, which it releases. */
 static ssize_t from_ring(struct receive *r)
 {
@@ -196,10 +233,12 @@ static ssize_t from_ring(struct receive *r)
 		counter_add(&rec->ring_rx_msgs, 1);
 		wake_writer(s, rec);
 	}
+	if (n > 0 && (r->flags & MSG_PEEK))
+		return peeked(r, n, end);
 	if (n > 0) {
 		shmfd_unlock(rec, &rec->rx_lock);
 		r->got += (size_t)n;
-		if (r->got == r->total || (r->flags & MSG_PEEK) || end == SHMFD_RING_EOF)
+		if (r->got == r->total || end == SHMFD_RING_EOF)
 			return (ssize_t)r->got;
 		if (end == SHMFD_RING_END || shmfd_ring_is_drained(&s->rx, rec))
 			r->border = load_acquire(&rec->phase) == SHMFD_LEFT ||
@@ -318,6 +357,31 @@ static ssize_t before_switch(struct receive *r, bool dontwait)
 	return AGAIN;
 }
 
+/*
+ * Peeks at the last @left bytes before the switch, and at the ring behind them.
+ * Under rx_lock, which it releases.
+ */
+static ssize_t peek_seam(struct receive *r, size_t left)
+{
+	struct shmfd_record *rec = r->rec;
+	struct iovec part[CLAMP_IOV];
+	enum shmfd_ring_end end;
+	ssize_t n = by_kernel(r, left, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT), more = 0;
+	bool waits = false;
+
+	if (n == -EAGAIN || !n)		/* on their way */
+		return counted_kernel(r, left, r->flags);
+	if (n > 0 && (size_t)n == left && left < r->total) {
+		more = shmfd_ring_readv(&r->s->rx, rec, part,
+					shmfd_iov_part(part, r->msg, left, SIZE_MAX), true, &end);
+		if (more < 0)		/* rubbish: the read that comes there reports it */
+			more = 0;
+		waits = peek_waits(r, left + (size_t)more);
+	}
+	shmfd_unlock(rec, &rec->rx_lock);
+	return n < 0 ? n : waits ? EMPTY : n + more;
+}
+
 /* rx_mode OFFER: the switch is followed.  Under rx_lock, which it releases. */
 static ssize_t offered(struct receive *r, bool dontwait)
 {
@@ -345,7 +409,8 @@ static ssize_t offered(struct receive *r, bool dontwait)
 	}
 	taken = load_relaxed(&rec->kernel_rx_bytes);
 	if (taken < at)
-		return counted_kernel(r, at - taken, r->flags);
+		return unlikely(r->flags & MSG_PEEK) ? peek_seam(r, at - taken) :
+			counted_kernel(r, at - taken, r->flags);
 	if (taken == at && (rec->drain_end || rec->drain_eof || shmfd_stream_enter(r->s))) {
 		rec->room_mark = 0;
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_RING);
@@ -379,7 +444,7 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 static int wait_data(struct receive *r)
 {
 	struct shmfd_stream *s = r->s;
-	uint64_t pos = r->rec->rd_pos;
+	uint64_t pos = r->news ? r->news : r->rec->rd_pos;
 	struct shmfd_spinner sp;
 	uint32_t turn;
 	int64_t start;
@@ -400,7 +465,9 @@ static int wait_data(struct receive *r)
 	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
 	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
 	 * may have read on, and the ring may have wrapped over the old one */
-	if (!shmfd_ring_is_empty(&s->rx, *(volatile uint64_t *)&r->rec->rd_pos) ||
+	if (!r->news)
+		pos = *(volatile uint64_t *)&r->rec->rd_pos;
+	if (!shmfd_ring_is_empty(&s->rx, pos) ||
 	    load_seq_cst(&r->rec->rd_shut)) {
 		shmfd_wait_exit(&s->wait);
 		return 0;
@@ -522,7 +589,10 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	}
 	if (unlikely(load_relaxed(&rec->pending_err))) {
 		shmfd_unlock(rec, &rec->rx_lock);
-		return -shmfd_take_error(r->s);
+		/* what is there is read before the error is told */
+		n = by_kernel(r, SIZE_MAX, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT);
+		count_kernel(rec, n, r->flags);
+		return n > 0 ? n : -shmfd_take_error(r->s);
 	}
 	if (unlikely(shmfd_resend_is_pending(r->s)) && !dontwait && !r->pending) {
 		shmfd_unlock(rec, &rec->rx_lock);
@@ -574,6 +644,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	if (unlikely(n) && !((flags & MSG_TRUNC) && rec->family != AF_UNIX))
 		return n;
 	r.total = iov_total(msg->msg_iov, msg->msg_iovlen);
+	r.waits = !dontwait;
 	if (is_read && !r.total)
 		return 0;
 	for (;;) {
@@ -593,6 +664,11 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		if (rec->rcvtimeo_ns && !r.deadline)
 			r.deadline = shmfd_now_ns() + rec->rcvtimeo_ns;
 		n = wait_data(&r);
+		if (n < 0 && r.news) {	/* the part that is there */
+			r.waits = false;
+			r.news = 0;
+			continue;
+		}
 		if (n < 0) {
 			n = r.got ? (ssize_t)r.got : n == -ETIMEDOUT ? -EAGAIN : n;
 			break;
@@ -675,19 +751,22 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	ssize_t n = SHMFD_PASS;
 	int kernel = 0, tag = (int)SHMFD_TAG_NONE;
+	bool seam;
 
 	if (!s->seg)
 		return SHMFD_PASS;
 	shmfd_recv_settle(s);
 	if (shmfd_lock(rec, &rec->rx_lock))
 		return SHMFD_PASS;
-	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
+	seam = load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
+		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN; /* [stream.X] */
+	if (seam || load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
 		n = shmfd_ring_unread(&s->rx, rec, &tag);
 	shmfd_unlock(rec, &rec->rx_lock);
 	if (n < 0)
 		return SHMFD_PASS;
-	/* behind the end of the ring the kernel goes on */
-	if ((tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
+	/* behind the end of the ring, and before its start, is the kernel */
+	if ((seam || tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
 	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))
 		n += kernel;
 	return n;

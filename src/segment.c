@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "atomic.h"
@@ -27,18 +28,36 @@ static struct shmfd_segment *map(int fd, uint32_t ring_cap)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+int shmfd_segment_memfd(const char *name, unsigned int flags, size_t bytes)
+{
+	struct rlimit most;
+	int fd, err;
+
+	/* the kernel kills who makes a file longer than that (setrlimit(2)) */
+	if (!getrlimit(RLIMIT_FSIZE, &most) && most.rlim_cur < bytes)
+		return -EFBIG;
+	fd = shmfd_sys.memfd_create(name, flags | MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (shmfd_sys.ftruncate(fd, (off_t)bytes)) {
+		err = -errno;
+		shmfd_sys.close(fd);
+		return err;
+	}
+	return fd;
+}
+
 struct shmfd_segment *shmfd_segment_create(uint32_t ring_cap, int *ret_fd)
 {
 	struct shmfd_segment *seg;
-	int fd = shmfd_sys.memfd_create(SHMFD_SEGMENT_NAME,
-					MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = shmfd_segment_memfd(SHMFD_SEGMENT_NAME, MFD_ALLOW_SEALING,
+				     shmfd_segment_bytes(ring_cap));
 
 	if (fd < 0) {
-		*ret_fd = -errno;
+		*ret_fd = fd;
 		return NULL;
 	}
-	if (shmfd_sys.ftruncate(fd, (off_t)shmfd_segment_bytes(ring_cap)) ||
-	    shmfd_sys.fcntl(fd, F_ADD_SEALS, SEALS))
+	if (shmfd_sys.fcntl(fd, F_ADD_SEALS, SEALS))
 		goto fail;
 	seg = map(fd, ring_cap);
 	if (!seg)

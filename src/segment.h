@@ -15,10 +15,16 @@
 size_t shmfd_segment_bytes(uint32_t ring_cap);
 
 /*
+ * A memfd of @bytes, close-on-exec, with memfd_create(2) @flags.  Returns it, or
+ * -errno; -EFBIG: beyond RLIMIT_FSIZE, where the kernel would send SIGXFSZ.
+ */
+int shmfd_segment_memfd(const char *name, unsigned int flags, size_t bytes);
+
+/*
  * Creates a segment with two rings of @ring_cap bytes and seals it against
  * growing and shrinking.  *ret_fd: the caller closes it once it was passed.
  * Returns the mapping (caller unmaps), or NULL with *ret_fd = -errno: -ENOMEM,
- * -EMFILE, -EPERM (seccomp), …
+ * -EMFILE, -EPERM (seccomp), -EFBIG, …
  * Source: memfd_create(2), fcntl(2) "File Sealing".
  */
 struct shmfd_segment *shmfd_segment_create(uint32_t ring_cap, int *ret_fd);

@@ -14,6 +14,7 @@
 
 #include "atomic.h"
 #include "fdmap.h"
+#include "segment.h"
 #include "sys.h"
 
 struct shmfd_table *shmfd_table;
@@ -22,14 +23,10 @@ static _Atomic uint32_t making;
 static int make(void)
 {
 	struct shmfd_table *t;
-	int fd = shmfd_sys.memfd_create(SHMFD_TABLE_NAME, 1u /* MFD_CLOEXEC */);
+	int fd = shmfd_segment_memfd(SHMFD_TABLE_NAME, 0, sizeof(*t));
 
 	if (fd < 0)
-		return -errno;
-	if (shmfd_sys.ftruncate(fd, (off_t)sizeof(*t))) {
-		shmfd_sys.close(fd);
-		return -ENOMEM;
-	}
+		return fd;
 	fd = shmfd_hide_fd(fd);
 	if (fd < 0)
 		return fd;

@@ -18,7 +18,7 @@ extern struct shmfd_table *shmfd_table;
 
 /*
  * A zeroed record in use, held by this process.  Returns its index or -ENOMEM,
- * -EMFILE: no table can be made, or it is full; the stream is then not known
+ * -EMFILE, -EFBIG: no table can be made, or it is full; the stream is then not known
  * to us and stays in the kernel.
  */
 int shmfd_table_alloc(void);

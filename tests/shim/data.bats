@@ -100,3 +100,7 @@ load run_modes
 @test "both ends write much before either reads: no deadlock on a full ring" {
 	check write_first
 }
+
+@test "MSG_PEEK and FIONREAD of a header that a promotion cuts" {
+	check peek_seam
+}

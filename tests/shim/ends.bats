@@ -40,3 +40,11 @@ load run_modes
 @test "another thread: its shutdown wakes a blocked reader, its close does not" {
 	check thread_wake
 }
+
+@test "a close with input unread, after every count of messages: data, then the reset" {
+	check close_unread
+}
+
+@test "a peer that exits while its bytes are unread: RDHUP at once, beside them" {
+	check exit_unread
+}

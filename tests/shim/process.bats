@@ -97,6 +97,10 @@ load run_modes
 	check no_memfd
 }
 
+@test "RLIMIT_FSIZE below the size of a segment: the streams stay in the kernel" {
+	check small_files
+}
+
 @test "SCM_RIGHTS and exec: a used stream visits programs without the preload" {
 	check pass_plain
 }

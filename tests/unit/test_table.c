@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -48,7 +49,8 @@ static int no_dup(int fd, int cmd, long arg)
 static void test_refused_table_can_be_made_later(void **state)
 {
 	struct shmfd_sys saved = shmfd_sys;
-	int probe = dup(0);
+	struct rlimit most;
+	int probe = dup(0), i;
 
 	(void)state;
 	close(probe);
@@ -61,8 +63,14 @@ static void test_refused_table_can_be_made_later(void **state)
 	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
 	shmfd_sys = saved;
 	shmfd_sys.ftruncate = no_ftruncate;
-	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	assert_int_equal(shmfd_table_alloc(), -EFBIG);
 	shmfd_sys = saved;
+	/* asked for, it would be SIGXFSZ, not an error */
+	getrlimit(RLIMIT_FSIZE, &most);
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 100000, most.rlim_max });
+	i = shmfd_table_alloc();
+	setrlimit(RLIMIT_FSIZE, &most);
+	assert_int_equal(i, -EFBIG);
 	shmfd_sys.fcntl = no_dup;
 	assert_int_equal(shmfd_table_alloc(), -EMFILE);
 	shmfd_sys = saved;
