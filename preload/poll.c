@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "../src/ready.h"
 
@@ -21,8 +22,12 @@
 /* True if the core has something to say about these numbers. */
 static bool concerns_us(const struct pollfd *p, nfds_t nr)
 {
+	struct rlimit most;
 	bool ours = false;
 
+	/* EINVAL, without a look at the array (poll(2)) */
+	if (nr > STACK_FDS && !getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
+		return false;
 	for (nfds_t i = 0; i < nr; i++) {
 		uint32_t kind = shmfd_fd_lookup(p[i].fd) & SHMFD_FD_KIND_MASK;
 

@@ -440,14 +440,10 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 	struct many m = { .host = p, .stream = streams, .kernel = kernel, .nr = nr,
 			  .kick = -1 };
 	size_t bytes = nr * (sizeof(*m.stream) + 2 * sizeof(*m.kernel)) + sizeof(*m.kernel);
-	struct rlimit most;
 	void *room = NULL;
 	int ret, saved = errno;
 
 	if (nr > STACK_ITEMS) {
-		/* EINVAL, before the kernel reads the array (poll(2)) */
-		if (!getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
-			return SHMFD_PASS;
 		room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (room == MAP_FAILED)

@@ -529,9 +529,9 @@ static ssize_t discard(struct receive *r)
 			break;
 		}
 		n = from_ring(&part);
+		r->got += part.got;	/* also where it says AGAIN, at a border */
 		if (n <= 0)
 			break;
-		r->got += (size_t)n;
 	}
 	if (r->got && !((r->flags & MSG_WAITALL) && r->got < r->total && n == EMPTY))
 		return (ssize_t)r->got;
