@@ -40,3 +40,11 @@ load run_modes
 @test "another thread: its shutdown wakes a blocked reader, its close does not" {
 	check thread_wake
 }
+
+@test "another thread: its shutdown of sending wakes those who wait for room" {
+	check shut_write_asleep
+}
+
+@test "another thread: its shutdown of receiving wakes those who wait for input" {
+	check shut_read_asleep
+}

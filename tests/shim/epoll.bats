@@ -13,6 +13,10 @@ load run_modes
 	check epoll_edge
 }
 
+@test "edge-triggered: once per arrival, wherever the ring takes over" {
+	check epoll_edge_switch
+}
+
 @test "one-shot: once until MOD" {
 	check epoll_oneshot
 }
@@ -51,6 +55,14 @@ load run_modes
 
 @test "another thread changes the set while one sleeps in it" {
 	check epoll_threads
+}
+
+@test "MOD wakes a sleeper though the kernel's send buffer is full" {
+	check epoll_mod_full
+}
+
+@test "a stream in two sets: MOD in each, and each reports what it was asked" {
+	check epoll_two_sets
 }
 
 @test "a forked child uses the set it inherited" {

@@ -13,6 +13,14 @@ load run_modes
 	check poll_full
 }
 
+@test "a poll that began before the promotion is woken by what comes after" {
+	check poll_early
+}
+
+@test "a stream goes back to the kernel while a thread enters poll" {
+	check poll_retreat
+}
+
 @test "poll: streams, pipe, eventfd, timerfd, negative and closed numbers together" {
 	check poll_mixed
 }
