@@ -192,10 +192,10 @@ uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
 
 	if (s->reg.disarmed || s->reg.parked)
 		return 0;
-	if (rx != SHMFD_MODE_RING)
+	/* of one that left also while its ring is unread: arrivals behind it are
+	 * edges, and hang-up is the kernel's to tell */
+	if (rx != SHMFD_MODE_RING || load_relaxed(&rec->phase) == SHMFD_LEFT)
 		want |= s->reg.events & SHMFD_SET_IN;
-	else if (load_relaxed(&rec->phase) == SHMFD_LEFT)
-		want |= s->reg.events & EPOLLRDHUP;
 	if (tx != SHMFD_MODE_RING)
 		want |= s->reg.events & SHMFD_SET_OUT;
 	if (tx == SHMFD_MODE_RESEND)	/* to go on with it, not for the host */

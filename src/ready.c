@@ -44,7 +44,8 @@ static bool is_far_shut(struct shmfd_stream *s)
 		return false;
 	if (load_relaxed(&rec->rx_eof))
 		return true;
-	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING && (!rec->drain_end || rec->drain_eof))
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
+	    (!rec->drain_end || rec->drain_eof))
 		return true;
 	ret = shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP);
 	errno = saved;
@@ -87,7 +88,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 		kernel |= events & (IN_BITS | POLLRDHUP);
 	}
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) {
-		if (load_relaxed(&rec->wr_shut) || shmfd_send_has_room(s))
+		if (shmfd_send_has_room(s) || (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
 			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
 		if (load_relaxed(&rec->wr_shut) && far_shut)
 			bits |= POLLHUP;
@@ -174,6 +175,8 @@ static int merge(struct many *m)
 
 		if (m->stream[i] && unlikely(shmfd_resend_is_pending(m->stream[i])))
 			got &= (short)~OUT_BITS;
+		/* what was asked for a resend is not the host's */
+		got &= (short)(m->host[i].events | POLLERR | POLLHUP | POLLNVAL);
 		m->host[i].revents |= got;
 		ready += m->host[i].revents != 0;
 	}

@@ -118,19 +118,22 @@ static ssize_t to_ring(struct transmit *t)
 	return (ssize_t)t->done;
 }
 
-static bool has_room(struct shmfd_stream *s, struct shmfd_record *rec)
+bool shmfd_send_has_room(struct shmfd_stream *s)
 {
+	const struct shmfd_record *rec = shmfd_stream_record(s);
 	uint64_t pos = load_seq_cst(&s->tx.dir->rd_pos); /* [ring.R] */
 
 	/* an impossible position ends the wait: the next write finds it */
 	return rec->wr_pos - pos <= s->tx.cap - s->tx.cap / ROOM_PART ||
-		rec->wr_pos - pos > s->tx.cap || is_frozen(s) || load_seq_cst(&rec->wr_shut);
+		rec->wr_pos - pos > s->tx.cap || is_frozen(s);
 }
 
-bool shmfd_send_has_room(struct shmfd_stream *s)
+/* The same for one that waits to write: after a shutdown EPIPE is due. */
+static bool has_room(struct shmfd_stream *s, const struct shmfd_record *rec)
 {
-	return has_room(s, shmfd_stream_record(s));
+	return shmfd_send_has_room(s) || load_seq_cst(&rec->wr_shut);
 }
+
 
 static bool spin_room(struct shmfd_stream *s, struct shmfd_record *rec,
 		      struct shmfd_spinner *sp)

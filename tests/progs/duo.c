@@ -273,6 +273,40 @@ void duo_await_asleep(pid_t pid, pid_t tid)
 	}
 }
 
+static void *run_thread(void *arg)
+{
+	struct duo_thread *t = arg;
+
+	t->tid = gettid();
+	t->run(t->arg);
+	return NULL;
+}
+
+void duo_thread_start(struct duo_thread *t, void (*run)(void *arg), void *arg)
+{
+	t->tid = 0;
+	t->run = run;
+	t->arg = arg;
+	if (pthread_create(&t->thread, NULL, run_thread, t))
+		die("pthread_create");
+}
+
+void duo_thread_asleep(struct duo_thread *t, void (*run)(void *arg), void *arg)
+{
+	static const struct timespec pause = {.tv_nsec = 100000};
+
+	duo_thread_start(t, run, arg);
+	while (!t->tid)
+		nanosleep(&pause, NULL);
+	duo_await_asleep(getpid(), t->tid);
+}
+
+void duo_thread_join(struct duo_thread *t)
+{
+	if (pthread_join(t->thread, NULL))
+		die("pthread_join");
+}
+
 int64_t duo_now_ms(void)
 {
 	struct timespec ts;

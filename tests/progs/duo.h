@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -169,6 +170,19 @@ void duo_reap(pid_t child, const char *what);
 
 /* Returns once task tid of process pid sleeps in the kernel. */
 void duo_await_asleep(pid_t pid, pid_t tid);
+
+/* A thread that runs one function; nothing here is the caller's to set. */
+struct duo_thread {
+	pthread_t thread;
+	_Atomic pid_t tid;
+	void (*run)(void *arg);
+	void *arg;
+};
+
+/* Starts one; the second returns once it sleeps. */
+void duo_thread_start(struct duo_thread *t, void (*run)(void *arg), void *arg);
+void duo_thread_asleep(struct duo_thread *t, void (*run)(void *arg), void *arg);
+void duo_thread_join(struct duo_thread *t);
 
 int64_t duo_now_ms(void);
 

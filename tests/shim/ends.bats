@@ -48,3 +48,11 @@ load run_modes
 @test "a peer that exits while its bytes are unread: RDHUP at once, beside them" {
 	check exit_unread
 }
+
+@test "another thread: its shutdown of sending wakes those who wait for room" {
+	check shut_write_asleep
+}
+
+@test "another thread: its shutdown of receiving wakes those who wait for input" {
+	check shut_read_asleep
+}

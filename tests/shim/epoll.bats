@@ -13,6 +13,10 @@ load run_modes
 	check epoll_edge
 }
 
+@test "edge-triggered: once per arrival, wherever the ring takes over" {
+	check epoll_edge_switch
+}
+
 @test "one-shot: once until MOD" {
 	check epoll_oneshot
 }
@@ -53,6 +57,18 @@ load run_modes
 	check epoll_threads
 }
 
+@test "MOD wakes a sleeper though the kernel's send buffer is full" {
+	check epoll_mod_full
+}
+
+@test "a stream in two sets: MOD in each, and each reports what it was asked" {
+	check epoll_two_sets
+}
+
 @test "a forked child uses the set it inherited" {
 	check epoll_fork
+}
+
+@test "epoll, edge-triggered: arrivals behind unread ring bytes of a stream that left" {
+	check epoll_edge_left
 }

@@ -89,6 +89,10 @@ load run_modes
 	check sandbox
 }
 
+@test "seccomp in a vfork child: the parent's streams go on, and new ones come" {
+	check vfork_sandbox
+}
+
 @test "siglongjmp out of blocked calls: the stream is used and closed as before" {
 	check longjmp_out
 }

@@ -13,6 +13,18 @@ load run_modes
 	check poll_full
 }
 
+@test "a full AF_UNIX stream that was shut down is not writable" {
+	check shut_write_poll
+}
+
+@test "a poll that began before the promotion is woken by what comes after" {
+	check poll_early
+}
+
+@test "a stream goes back to the kernel while a thread enters poll" {
+	check poll_retreat
+}
+
 @test "poll: streams, pipe, eventfd, timerfd, negative and closed numbers together" {
 	check poll_mixed
 }
