@@ -117,18 +117,20 @@ void shim_summary(void)
 __attribute__((destructor, used)) static void at_exit(void)
 {
 	shim_summary();
+	if (load_acquire(&shim_active) && !shim_sandboxed && !shim_is_vfork())
+		shmfd_stream_exit();
 }
 
 void _exit(int status)
 {
-	shim_summary();
+	at_exit();
 	real._exit(status);
 	__builtin_unreachable();
 }
 
 void _Exit(int status)
 {
-	shim_summary();
+	at_exit();
 	real._Exit(status);
 	__builtin_unreachable();
 }

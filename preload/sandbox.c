@@ -11,6 +11,8 @@
 
 #include <linux/seccomp.h>
 
+bool shim_sandboxed;
+
 void shim_before_sandbox(void)
 {
 	int saved = errno;
@@ -19,6 +21,7 @@ void shim_before_sandbox(void)
 	/* a vfork's child stands on its parent's memory: nothing of that is its own */
 	if (!load_acquire(&shim_active) || shim_is_vfork())
 		return;
+	shim_sandboxed = true;
 	shmfd_stream_adopt_no_more();
 	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {
 		struct shmfd_stream *s = shim_get((int)fd);

@@ -136,6 +136,8 @@ static inline ssize_t shim_outcome(ssize_t n)
 
 /* True in a vfork child: a different process on this memory. */
 bool shim_is_vfork(void);
+/* In a seccomp sandbox: no system calls of our own but the host's kinds. */
+extern bool shim_sandboxed;
 
 /* One call in SHMFD_TEST_RETREAT lets its stream retreat. */
 void shim_test_retreat_slow(struct shmfd_stream *s);

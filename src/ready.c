@@ -47,6 +47,8 @@ static bool is_far_shut(struct shmfd_stream *s)
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
 	    (!rec->drain_end || rec->drain_eof))
 		return true;
+	if (shmfd_stream_has_seam(s))
+		return true;
 	ret = shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP);
 	errno = saved;
 	return ret;
@@ -86,9 +88,12 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 		bits |= POLLIN | POLLRDNORM | POLLRDHUP;
 	} else {
 		kernel |= events & (IN_BITS | POLLRDHUP);
+		if (far_shut)
+			bits |= POLLRDHUP;
 	}
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) {
-		if (shmfd_send_has_room(s) || (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
+		if (shmfd_send_has_room(s) ||
+		    (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
 			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
 		if (load_relaxed(&rec->wr_shut) && far_shut)
 			bits |= POLLHUP;

@@ -371,7 +371,7 @@ static ssize_t peek_seam(struct receive *r, size_t left)
 
 	if (n == -EAGAIN || !n)		/* on their way */
 		return counted_kernel(r, left, r->flags);
-	if (n > 0 && (size_t)n == left && left < r->total) {
+	if (n > 0 && (size_t)n == left && left < r->total && shmfd_stream_has_seam(r->s)) {
 		more = shmfd_ring_readv(&r->s->rx, rec, part,
 					shmfd_iov_part(part, r->msg, left, SIZE_MAX), true, &end);
 		if (more < 0)		/* rubbish: the read that comes there reports it */
@@ -674,7 +674,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 			break;
 		}
 	}
-	if (!n)
+	if (!n && r.total)
 		n = -shmfd_take_error(s);
 	if (n >= 0 && !r.filled)
 		fill_msg(&r, n);
@@ -685,6 +685,7 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t mode;
+	int there = 0;
 
 	count_kernel(rec, n, flags);
 	/* [stream.P] */
@@ -695,7 +696,9 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	}
 	if (n || !s->seg)
 		return false;
-	if (take_reset(s)) {
+	/* at the end, that is, not a receive of nothing */
+	if (shmfd_stream_is_reset(s) && !shmfd_sys.ioctl(fd, FIONREAD, &there) && !there &&
+	    take_reset(s)) {
 		store_relaxed(&rec->pending_err, ECONNRESET);
 		return true;
 	}
@@ -758,8 +761,7 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	shmfd_recv_settle(s);
 	if (shmfd_lock(rec, &rec->rx_lock))
 		return SHMFD_PASS;
-	seam = load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
-		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN; /* [stream.X] */
+	seam = shmfd_stream_has_seam(s);
 	if (seam || load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
 		n = shmfd_ring_unread(&s->rx, rec, &tag);
 	shmfd_unlock(rec, &rec->rx_lock);
@@ -769,5 +771,7 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	if ((seam || tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
 	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))
 		n += kernel;
+	if (seam && !shmfd_stream_has_seam(s))	/* cancelled meanwhile, or entered */
+		return shmfd_unread(s, fd);
 	return n;
 }

@@ -269,15 +269,6 @@ static void reset_peer(struct shmfd_stream *s, int fd)
 		shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
-/* What the ring holds is input, entered or not. */
-static bool may_read_ring(const struct shmfd_stream *s, const struct shmfd_record *rec)
-{
-	uint32_t mode = load_relaxed(&rec->rx_mode);
-
-	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
-		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN); /* [stream.X] */
-}
-
 static void leave_rings_at_close(struct shmfd_stream *s, int fd);
 
 /* Leaves the rings for the last close; @fd still reaches the kernel socket. */
@@ -291,7 +282,8 @@ static void part(struct shmfd_stream *s, int fd)
 		add_totals(&ended, rec);
 	if (!last || !s->seg)
 		return;
-	if (may_read_ring(s, rec) && shmfd_ring_unread(&s->rx, rec, NULL) > 0)
+	if ((load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING || shmfd_stream_has_seam(s)) &&
+	    shmfd_ring_unread(&s->rx, rec, NULL) > 0)
 		reset_peer(s, fd);
 	leave_rings_at_close(s, fd);
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
@@ -398,6 +390,29 @@ int shmfd_stream_close(int fd, int (*real_close)(int fd))
 	shmfd_stream_put(s);
 	errno = saved;
 	return ret;
+}
+
+void shmfd_stream_exit(void)
+{
+	uint32_t top = shmfd_fd_top();
+
+	if (!shmfd_pid || !__libc_single_threaded)
+		return;
+	shmfd_stream_notice_fork();
+	for (uint32_t fd = 0; fd <= top; fd++) {
+		struct shmfd_stream *s = shmfd_stream_get((int)fd);
+		struct shmfd_record *rec;
+
+		if (!s)
+			continue;
+		rec = shmfd_stream_record(s);
+		if (load_acquire(&rec->holders) > 1) {
+			shmfd_fd_set((int)fd, SHMFD_FD_NONE);
+			if (fetch_sub_acq_rel(&s->numbers, 1) == 1)
+				fetch_sub_acq_rel(&rec->holders, 1);
+		}
+		shmfd_stream_put(s);
+	}
 }
 
 void shmfd_fd_forget(int fd)

@@ -183,6 +183,12 @@ static inline int shmfd_stream_fd(const struct shmfd_stream *s, int fd)
 	return unlikely(load_relaxed(&s->closing)) && s->keep_fd >= 0 ? s->keep_fd : fd;
 }
 
+/*
+ * The process exits: streams that others hold too are theirs alone from now on.
+ * Does nothing where other threads may still be in a call.
+ */
+void shmfd_stream_exit(void);
+
 /* Sums of the streams that ended here and of those that live. */
 void shmfd_stream_totals(struct shmfd_totals *ret);
 
@@ -247,6 +253,20 @@ static inline bool shmfd_stream_is_reset(const struct shmfd_stream *s)
 
 	return s->seg && rec->family == AF_UNIX && !load_relaxed(&rec->reset_told) &&
 		(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+}
+
+/*
+ * The ring is not entered, but what it holds is input, behind the last bytes of the
+ * kernel; not so when its writer cancelled: it sends them by the kernel.
+ */
+static inline bool shmfd_stream_has_seam(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
+		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN && /* [stream.X] */
+		(rec->drain_end || rec->drain_eof ||
+		 shmfd_dir_state(s->rx.dir) == SHMFD_DIR_OFFERED);
 }
 
 /* Of a stream that has left: something is to be reported from memory. */

@@ -13,6 +13,10 @@ load run_modes
 	check fork_share
 }
 
+@test "a close after a forked child exited without one is the last" {
+	check fork_then_close
+}
+
 @test "a preforking server: children exit, close everything, or are killed" {
 	check fork_many
 }
