@@ -229,6 +229,15 @@ static bool take_links(struct many *m, nfds_t n, bool bells)
 	return changed;
 }
 
+static int count_ready(const struct many *m)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < m->nr; i++)
+		ready += m->host[i].revents != 0;
+	return ready;
+}
+
 /* The kernel's answer without waiting.  Ready entries in all, or -errno. */
 static int ask_kernel(struct many *m, const sigset_t *mask)
 {
@@ -238,8 +247,9 @@ static int ask_kernel(struct many *m, const sigset_t *mask)
 		nfds_t n = add_links(m, POLLRDHUP);
 		int ret = shmfd_sys.ppoll(m->kernel, n, &now, mask);
 
+		/* EINTR though it need not wait: not where something is ready */
 		if (ret < 0)
-			return -errno;
+			return count_ready(m) ? count_ready(m) : -errno;
 		if (!take_links(m, n, false))
 			return merge(m);
 		look(m);

@@ -371,7 +371,8 @@ static ssize_t peek_seam(struct receive *r, size_t left)
 
 	if (n == -EAGAIN || !n)		/* on their way */
 		return counted_kernel(r, left, r->flags);
-	if (n > 0 && (size_t)n == left && left < r->total && shmfd_stream_has_seam(r->s)) {
+	if (n > 0 && (size_t)n == left && left < r->total &&
+	    (rec->drain_end || rec->drain_eof || shmfd_stream_enter(r->s))) {
 		more = shmfd_ring_readv(&r->s->rx, rec, part,
 					shmfd_iov_part(part, r->msg, left, SIZE_MAX), true, &end);
 		if (more < 0)		/* rubbish: the read that comes there reports it */
@@ -761,7 +762,8 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	shmfd_recv_settle(s);
 	if (shmfd_lock(rec, &rec->rx_lock))
 		return SHMFD_PASS;
-	seam = shmfd_stream_has_seam(s);
+	seam = shmfd_stream_has_seam(s) && !load_acquire(&rec->rx_inflight) &&
+		(rec->drain_end || rec->drain_eof || shmfd_stream_enter(s));
 	if (seam || load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
 		n = shmfd_ring_unread(&s->rx, rec, &tag);
 	shmfd_unlock(rec, &rec->rx_lock);
@@ -771,7 +773,5 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	if ((seam || tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
 	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))
 		n += kernel;
-	if (seam && !shmfd_stream_has_seam(s))	/* cancelled meanwhile, or entered */
-		return shmfd_unread(s, fd);
 	return n;
 }

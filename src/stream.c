@@ -520,7 +520,8 @@ static bool swap(struct shmfd_dir *d, uint32_t from, uint32_t to)
 
 bool shmfd_stream_enter(struct shmfd_stream *s)
 {
-	return swap(s->rx.dir, SHMFD_DIR_OFFERED, SHMFD_DIR_RING);
+	return swap(s->rx.dir, SHMFD_DIR_OFFERED, SHMFD_DIR_RING) ||
+		shmfd_dir_state(s->rx.dir) != SHMFD_DIR_FROZEN;
 }
 
 /* How an end leaves. */
@@ -555,14 +556,15 @@ static void leave_rx(struct shmfd_stream *s, const struct leaving *l)
 		/* who has not entered took nothing: a hand-over at 0 */
 		if (!swap(d, SHMFD_DIR_OFFERED, SHMFD_DIR_FROZEN | SHMFD_DIR_HAND_OVER) &&
 		    !swap(d, SHMFD_DIR_RING, SHMFD_DIR_FROZEN | SHMFD_DIR_HAND_OVER) &&
-		    mode == SHMFD_MODE_RING)
-			return;	/* ENDED: the ring is read to its end first */
+		    shmfd_dir_state(d) == SHMFD_DIR_ENDED)
+			return;	/* the ring is read to its end first */
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 		return;
 	}
 	if (!swap(d, SHMFD_DIR_OFFERED, SHMFD_DIR_FROZEN) &&
 	    !swap(d, SHMFD_DIR_RING, SHMFD_DIR_FROZEN)) {
-		if (mode == SHMFD_MODE_OFFER)	/* the writer cancelled */
+		if (mode == SHMFD_MODE_OFFER && shmfd_dir_state(d) == SHMFD_DIR_FROZEN)
+			/* the writer cancelled */
 			store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 		return;
 	}

@@ -21,7 +21,9 @@
  *      [X] w_flags |= INTENT; sends this one message by the kernel;
  *      [X] switch_at = bytes sent by kernel; later messages go by ring
  *   R  knows switch_at: takes exactly the bytes before it from the kernel, then
- *      CAS OFFERED -> RING, then reads the ring.
+ *      CAS OFFERED -> RING, then reads the ring.  The CAS comes earlier where a
+ *      peek or FIONREAD shows what the ring holds: from then on it can not be
+ *      cancelled.
  * A reader that entered a plain kernel receive before it saw INTENT is woken by
  * that last kernel message; so no reader ever sleeps beside its ring.
  *
@@ -238,7 +240,11 @@ bool shmfd_stream_is_user(struct shmfd_stream *s);
  */
 void shmfd_stream_offer(struct shmfd_stream *s);
 
-/* For recv.c: CAS OFFERED -> RING; false if the writer cancelled. */
+/*
+ * For recv.c: CAS OFFERED -> RING; false if the writer cancelled.  Possible before
+ * the last kernel bytes were taken, once the switch is known and no receive is
+ * inside the kernel: what was shown by a peek can not be withdrawn.
+ */
 bool shmfd_stream_enter(struct shmfd_stream *s);
 
 static inline bool shmfd_stream_has_ring(const struct shmfd_stream *s)
@@ -266,7 +272,7 @@ static inline bool shmfd_stream_has_seam(const struct shmfd_stream *s)
 	return load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
 		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN && /* [stream.X] */
 		(rec->drain_end || rec->drain_eof ||
-		 shmfd_dir_state(s->rx.dir) == SHMFD_DIR_OFFERED);
+		 shmfd_dir_state(s->rx.dir) != SHMFD_DIR_FROZEN);
 }
 
 /* Of a stream that has left: something is to be reported from memory. */

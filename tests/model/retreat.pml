@@ -23,10 +23,12 @@
  * receive asked for any number of bytes, and would take what the writer sends by kernel after the
  * split before the ring's (M_IN_FLIGHT).
  *
- * Three rules that src/stream.c once lacked; the mutants are that code:
+ * Rules that src/stream.c once lacked; the mutants are that code:
  *   M_IN_FLIGHT  the one above.
  *   M_EOF_FIRST  leave_rx from OFFER with an EOF record at position 0: kernel bytes before
  *                switch_at come first, so rx_mode stays OFFER and drain_eof enters the ring.
+ *   M_EARLY_ENDED  a reader that entered early (PEEK: it has shown what the ring holds before the
+ *                last kernel bytes were taken) and leaves a ring that has ended: it stays OFFER.
  *   M_LOST_SWAP  leave_tx whose swap RING -> ENDED fails has met FROZEN: it settles the split.
  *
  * Properties: deliver() asserts order, no gap, no doubling; end-of-file comes after all bytes, of a
@@ -40,7 +42,7 @@
  * leaves at any step, end-of-file by ring and by kernel, close, death of the writer at any step.
  * Not covered: M_NO_BOUND and M_ZERO (they do not fail here, so those two rules are unproven),
  * a second receiving or sending thread, rd_part (a record is one byte), a full kernel
- * buffer (tx_mode RESEND is over at once), the death of the reader, resets, peeking, wrapping.
+ * buffer (tx_mode RESEND is over at once), the death of the reader, resets, wrapping.
  */
 #ifndef N
 #define N 3		/* bytes sent */
@@ -336,7 +338,11 @@ inline hand_over()
 		fi
 	};
 	if
-	:: !ok && rx_mode == RING	/* ENDED: the ring is read to its end first */
+#ifdef M_EARLY_ENDED
+	:: !ok && rx_mode == RING
+#else
+	:: !ok && state == ENDED	/* the ring is read to its end first */
+#endif
 	:: else -> rx_mode = KERNEL
 	fi
 }
@@ -355,8 +361,13 @@ inline freeze()
 #endif
 	};
 	if
+#ifdef M_EARLY_ENDED
 	:: !ok && rx_mode == OFFER -> rx_mode = KERNEL
 	:: !ok && rx_mode != OFFER
+#else
+	:: !ok && rx_mode == OFFER && is_frozen -> rx_mode = KERNEL
+	:: !ok && !(rx_mode == OFFER && is_frozen)
+#endif
 #ifdef M_ALWAYS_RESEND
 	:: ok && state == HAND_OVER -> rx_mode = KERNEL
 	:: ok && state != HAND_OVER ->
@@ -504,6 +515,12 @@ inline offered()
 	:: q == UNKNOWN && !left_r && intent -> await_switch()
 	:: q == UNKNOWN && !left_r && !intent -> counted_kernel(ANY)
 	:: q == UNKNOWN && left_r && switch_at != UNKNOWN -> rx_lock = false
+#ifdef PEEK
+	/* a peek, or FIONREAD, showed what the ring holds: the writer may not cancel it */
+	:: q != UNKNOWN && kgot < q && state == OFFERED && in_flight == 0 ->
+		swap(OFFERED, RING);
+		rx_lock = false
+#endif
 #ifdef M_NO_BOUND
 	:: q != UNKNOWN && kgot < q -> counted_kernel(ANY)
 #else
@@ -514,7 +531,7 @@ inline offered()
 		:: drain_end > 0 || drain_eof -> rx_mode = RING
 		:: else ->
 			swap(OFFERED, RING);
-			rx_mode = (ok -> RING : KERNEL)
+			rx_mode = (ok || !is_frozen -> RING : KERNEL)
 		fi;
 		rx_lock = false
 	fi

@@ -50,6 +50,11 @@ holds|retreat|-DLEAVE_X|reader's end hands the socket over
 holds|retreat|-DN=1 -DLEAVE_W -DLEAVE_R|both ends leave
 holds|retreat|-DN=1 -DLEAVE_W -DKILL|death of the writer at every step, its end leaving
 holds|retreat|-DN=1 -DLEAVE_R -DKILL|death of the writer at every step, the reader's end leaving
+holds|retreat|-DPEEK -DLEAVE_W|a reader that enters early, writer's end leaves
+holds|retreat|-DPEEK -DLEAVE_R|a reader that enters early, its end leaves
+holds|retreat|-DPEEK -DLEAVE_X|a reader that enters early, its end hands over
+holds|retreat|-DPEEK -DN=2 -DLEAVE_W -DKILL|a reader that enters early, death of the writer
+wrong|retreat|-DPEEK -DN=2 -DLEAVE_W -DLEAVE_R -DM_EARLY_ENDED|entered early, ended, and left
 fails|retreat|-DLEAVE_R -DM_NO_FENCE|no fence between record and look at the state
 fails|retreat|-DLEAVE_R -DM_NO_CHECK|writer does not look at the state after a record
 fails|retreat|-DLEAVE_R -DM_SCAN_EARLY|reader scans the ring before its swap
