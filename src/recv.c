@@ -626,6 +626,9 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
 	ssize_t n;
 
+	if (!(flags & (MSG_OOB | MSG_ERRQUEUE)) &&
+	    shmfd_stream_pass_early(s, &rec->rx_inflight, flags & MSG_WAITALL ? 2 : 1))
+		return SHMFD_PASS;
 	if (unlikely(shmfd_resend_is_pending(s)))
 		shmfd_resend_continue(s, shmfd_stream_fd(s, fd));
 	else if (load_acquire(&rec->phase) == SHMFD_LEFT &&

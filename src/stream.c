@@ -464,7 +464,7 @@ void shmfd_stream_offer(struct shmfd_stream *s)
 		return;
 	if (load_acquire(&rec->phase) == SHMFD_PAIRED &&
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
-	    load_acquire(&rec->rx_inflight) <= 1 && !load_relaxed(&rec->rx_eof) &&
+	    load_seq_cst(&rec->rx_inflight) <= 1 && !load_relaxed(&rec->rx_eof) && /* [stream.P] */
 	    !s->reg.held &&
 	    shmfd_dir_state(s->rx.dir) == SHMFD_DIR_OFFERED) {
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_OFFER);
@@ -493,7 +493,7 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
 	s->seg = seg;
 	ended.promoted++;
 	store_relaxed(&rec->reason, SHMFD_WHY_NONE);
-	store_release(&rec->phase, SHMFD_PAIRED); /* [stream.P] */
+	store_seq_cst(&rec->phase, SHMFD_PAIRED); /* [stream.P] */
 	shmfd_log(3, "fd %d may go by rings of %u bytes", load_relaxed(&s->fd), ring_cap);
 	/* who sleeps in poll since before watches the socket only */
 	shmfd_kick_others(s, -1);

@@ -54,7 +54,9 @@
  *    who sees the state sees them.
  * X: switch_at, w_flags, rx_ready: a switch is seen with the bytes before it.
  * P: phase: PAIRED is stored after the rings and the mapping are set, LEFT
- *    after both directions were left.
+ *    after both directions were left.  A call that finds an earlier phase counts
+ *    itself as inside the kernel, then looks at the phase again, both without a
+ *    lock: who pairs and then looks at the count sees it, or it sees PAIRED.
  *
  * Locks: rx_lock before tx_lock; meet_lock before both.  Never held asleep.
  */
@@ -202,6 +204,26 @@ void shmfd_stream_fork_child(bool counted);
 void shmfd_stream_notice_fork(void);
 /* True in a forked child that has not been noticed yet. */
 bool shmfd_stream_is_forked(void);
+
+/*
+ * A call of @weight goes to the kernel, if the stream is not yet paired: counted
+ * in @inflight, until its end.  False: nothing was done.
+ */
+static inline bool shmfd_stream_pass_early(struct shmfd_stream *s, _Atomic uint32_t *inflight,
+					   uint32_t weight)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	/* relaxed: a hint, looked at again */
+	if (load_relaxed(&rec->phase) >= SHMFD_PAIRED ||
+	    unlikely(load_relaxed(&rec->user_pid) != shmfd_pid))
+		return false;
+	fetch_add_seq_cst(inflight, weight); /* [stream.P] */
+	if (likely(load_seq_cst(&rec->phase) < SHMFD_PAIRED)) /* [stream.P] */
+		return true;
+	fetch_sub_acq_rel(inflight, weight);
+	return false;
+}
 
 /* ---- moving ------------------------------------------------------------ */
 
