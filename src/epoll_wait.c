@@ -22,9 +22,9 @@ static uint32_t kernel_part(const struct shmfd_stream *s)
 {
 	struct pollfd p = { .fd = s->reg.fd, .events = (short)s->reg.watched };
 
-	if (!s->reg.watched || (s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
+	if ((s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
 		return 0;
-	return (uint16_t)p.revents & s->reg.watched;
+	return (uint16_t)p.revents & (s->reg.watched | EPOLLHUP | EPOLLERR);
 }
 
 /* True if a record came into the ring since the last call. */
@@ -79,7 +79,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		return 0;
 	if (bits & SHMFD_SET_OUT)
 		store_relaxed(&s->tx_nospace, 0);
-	if (unlikely(s->reg.watched) && !shmfd_resend_is_pending(s))
+	/* where the peer has shut its direction, it may have closed as well */
+	if (unlikely(s->reg.watched || (bits & EPOLLRDHUP)) && !shmfd_resend_is_pending(s))
 		bits |= kernel_part(s);
 	s->reg.fresh = false;
 	s->reg.served = shmfd_set_of_stream(s)->served;

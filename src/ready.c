@@ -162,8 +162,9 @@ static int look(struct many *m)
 		if (unlikely(shmfd_resend_is_pending(m->stream[i])) &&
 		    !shmfd_resend_continue(m->stream[i], m->host[i].fd))
 			kernel |= POLLOUT;	/* to go on with it, not for the host */
-		/* without events the kernel still tells of errors and hang-up */
-		m->kernel[i].events = (short)kernel;
+		/* without events the kernel still tells of errors and hang-up, and
+		 * of a peer that closed before it says so in memory */
+		m->kernel[i].events = (short)(kernel | (m->host[i].events & POLLRDHUP));
 		m->kernel_nr += kernel || may_have_hung_up(m->stream[i]);
 		ready += bits != 0;
 	}

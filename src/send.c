@@ -473,7 +473,9 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
 	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		return -ENOTCONN;	/* both ends have sent their FIN */
+	/* both, by one call or by two: the kernel resets who writes on */
 	if (how == SHUT_RD && rec->family != AF_UNIX && s->seg &&
+	    !load_relaxed(&rec->wr_shut) &&
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING) {
 		/* what arrives is still readable (linux/net/ipv4/tcp.c); seq_cst:
 		 * a sleeper counts itself, then looks at this */
@@ -484,7 +486,7 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 			return SHMFD_PASS;
 		}
 	}
-	if (how != SHUT_WR || !s->seg)
+	if (how != SHUT_WR || !s->seg || load_relaxed(&rec->rd_shut))
 		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);
 	if (how == SHUT_RD)
 		return SHMFD_PASS;

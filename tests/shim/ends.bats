@@ -56,3 +56,7 @@ load run_modes
 @test "another thread: its shutdown of receiving wakes those who wait for input" {
 	check shut_read_asleep
 }
+
+@test "both directions shut by two calls: who writes on is refused" {
+	check shutdown_twice
+}
