@@ -93,6 +93,8 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	shmfd_report_init(shmfd_config.log_level, shmfd_config.log_path);
 	shmfd_spin_max_ns = shmfd_config.spin_ns;
 	shim_test_retreat_every = shmfd_config.test_retreat;
+	if (shmfd_config.test_stuck_ms)
+		shmfd_stuck_after_ns = shmfd_config.test_stuck_ms * 1000000ll;
 	if (random)
 		memcpy(&prefix, random, sizeof(prefix));
 	shmfd_ready_init(prefix);

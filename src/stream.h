@@ -454,6 +454,8 @@ bool shmfd_stuck_note(struct shmfd_stream *s);
 int64_t shmfd_stuck_look(int64_t sleep_ns);
 /* Streams of this process that were found full; a hint. */
 extern _Atomic uint32_t shmfd_stuck;
+/* How long that is; set once, before any stream, by tests. */
+extern int64_t shmfd_stuck_after_ns;
 
 /* What every call does that is about to sleep, at most @sleep_ns (< 0: for ever).
  * Returns how long it may. */

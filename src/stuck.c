@@ -7,10 +7,11 @@
  * tcp_rmem, tcp(7)), a ring 256 KiB.  Two programs that both write more than
  * that before either reads work on the kernel and would wait for each other for
  * ever on rings; so would one that writes a megabyte and then tells the reader
- * by other means that it is there.  So a ring that stays full for STUCK_NS, and of
+ * by other means that it is there.  So a ring that stays full for a second, and of
  * which the peer has read nothing meanwhile, is left: the peer takes what is in
- * it, and more goes by the kernel's buffers, as it always did.  What is slow like
- * this loses nothing by the kernel's road.
+ * it, and more goes by the kernel's buffers, as it always did.  Less than a second
+ * would be mistaken: on a crowded machine a peer that wants to read was seen to get
+ * no processor for more than 100 ms.
  *
  * AF_UNIX takes 208 KiB with its bookkeeping (net.core.wmem_default), no more
  * than a ring of the default size: there only smaller rings are left.
@@ -29,12 +30,12 @@
 #include "ready.h"
 #include "stream.h"
 
-#define STUCK_NS	100000000ll
 #define PLACES		32
 
 /* Stream index plus 1; 0: free. */
 static _Atomic uint32_t places[PLACES];
 _Atomic uint32_t shmfd_stuck;
+int64_t shmfd_stuck_after_ns = 1000000000;
 
 static bool kernel_holds_more(const struct shmfd_stream *s)
 {
@@ -79,7 +80,7 @@ bool shmfd_stuck_note(struct shmfd_stream *s)
 	if (!kernel_holds_more(s))
 		return false;
 	now = shmfd_now_ns();
-	if (now - full_since(s, now) < STUCK_NS) {
+	if (now - full_since(s, now) < shmfd_stuck_after_ns) {
 		take_place(s);
 		return false;
 	}
@@ -98,7 +99,7 @@ static bool look_at(struct shmfd_stream *s, int64_t now, int64_t *sleep_ns)
 		store_relaxed(&s->full_since, 0);
 		return false;
 	}
-	left = full_since(s, now) + STUCK_NS - now;
+	left = full_since(s, now) + shmfd_stuck_after_ns - now;
 	if (left < 1000000)
 		left = 1000000;
 	if (*sleep_ns < 0 || *sleep_ns > left)

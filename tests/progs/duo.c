@@ -641,7 +641,7 @@ size_t duo_fill_up(int fd)
 	bool moved;
 
 	/* No room for a block is not yet no room for a byte; and TCP may still
-	 * move bytes into the peer's buffer, or, after 100 ms on a ring, leave it.
+	 * move bytes into the peer's buffer, or, after a while on a ring, leave it.
 	 */
 	do {
 		more = fill(fd, 16384);

@@ -89,7 +89,7 @@ run_mode() {
 	who=${mode%%,*}
 	IFS=, read -r -a env <<<"${mode#"$who"}"
 	shim=("LD_PRELOAD=$(run_modes_build)/libshmfd.so" "SHMFD_STATS=$dir/stats"
-		"${env[@]:1}")
+		SHMFD_TEST_STUCK=100 "${env[@]:1}")
 	case $who in plain | client) env=() ;; *) env=("${shim[@]}") ;; esac
 	start_end server "$prog" "$family" "$dir" "${env[@]}"
 	server=$!

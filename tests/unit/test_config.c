@@ -93,6 +93,7 @@ static void test_good_numbers(void **state)
 		{ "SHMFD_AFTER=0", offsetof(struct shmfd_config, after), 0 },
 		{ "SHMFD_AFTER=007", offsetof(struct shmfd_config, after), 7 },
 		{ "SHMFD_AFTER=1000000", offsetof(struct shmfd_config, after), 1000000 },
+		{ "SHMFD_TEST_STUCK=100", offsetof(struct shmfd_config, test_stuck_ms), 100 },
 		{ "SHMFD_TEST_RETREAT=4294967295", offsetof(struct shmfd_config, test_retreat),
 		  UINT32_MAX },
 	};
@@ -120,7 +121,7 @@ static void test_bad_values_are_named(void **state)
 		"SHMFD_SPIN_US=4294967296",
 		"SHMFD_AFTER=1000001", "SHMFD_AFTER=four", "SHMFD_AFTER=4 4",
 		"SHMFD_AFTER=18446744073709551620",
-		"SHMFD_TEST_RETREAT=4294967296", "SHMFD_TEST_RETREAT=x",
+		"SHMFD_TEST_STUCK=1000001", "SHMFD_TEST_RETREAT=4294967296", "SHMFD_TEST_RETREAT=x",
 		"SHMFD_TEST_SEED=18446744073709551616", "SHMFD_TEST_SEED=0x1",
 		"SHMFD_LOG=1", "SHMFD_LOG=warn", "SHMFD_LOG=INFO", "SHMFD_LOG=info:",
 		"SHMFD_LOG=info,/tmp/x", "SHMFD_LOG=information", "SHMFD_LOG=:/tmp/x",

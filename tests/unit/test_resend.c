@@ -373,6 +373,7 @@ static int setup(void **state)
 {
 	(void)state;
 	as_ever = shmfd_sys;
+	shmfd_stuck_after_ns = 100000000;
 	pair_init();
 	return 0;
 }
