@@ -64,17 +64,13 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	int ret, err;
+	int ret;
 
 	if (!s)
 		return real.getsockopt(fd, level, name, val, len);
 	ret = (int)shim_outcome(real.getsockopt(fd, level, name, val, len));
-	if (!ret && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int) &&
-	    !*(int *)val) {
-		err = shmfd_take_error(s);
-		if (err)
-			*(int *)val = err;
-	}
+	if (!ret && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int))
+		*(int *)val = shmfd_socket_error(s, *(int *)val);
 	return (int)shim_put(s, ret);
 }
 

@@ -678,7 +678,8 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 			break;
 		}
 	}
-	if (!n && r.total)
+	/* the end of TCP is the end, whatever comes later */
+	if (!n && r.total && (rec->family == AF_UNIX || !load_relaxed(&rec->rx_eof)))
 		n = -shmfd_take_error(s);
 	if (n >= 0 && !r.filled)
 		fill_msg(&r, n);
@@ -716,10 +717,26 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 int shmfd_take_error(struct shmfd_stream *s)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
+	int same;
+	socklen_t len = sizeof(same);
 
-	if (load_relaxed(&rec->pending_err))
+	if (load_relaxed(&rec->pending_err)) {
+		/* the kernel may know it too: it is told once */
+		shmfd_sys.getsockopt(load_relaxed(&s->fd), SOL_SOCKET, SO_ERROR, &same, &len);
 		return (int)xchg_seq_cst(&rec->pending_err, 0);
+	}
 	return take_reset(s) ? ECONNRESET : 0;
+}
+
+int shmfd_socket_error(struct shmfd_stream *s, int err)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	if (err != ECONNRESET || !s->seg)
+		return err ? err : shmfd_take_error(s);
+	store_relaxed(&rec->reset_told, 1);
+	store_relaxed(&rec->pending_err, 0);
+	return shmfd_reset_error(s);
 }
 
 int shmfd_recv_settle(struct shmfd_stream *s)

@@ -140,8 +140,8 @@ void shmfd_resend_lost(struct shmfd_stream *s)
 	/* AF_UNIX tells it behind the input; the peer may have said so itself */
 	if (rec->family == AF_UNIX)
 		fetch_or_seq_cst(&s->rx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
-	else
-		store_relaxed(&rec->pending_err, ECONNRESET);
+	else if (!xchg_seq_cst(&rec->reset_told, 1))
+		store_relaxed(&rec->pending_err, (uint32_t)shmfd_reset_error(s));
 }
 
 /* Sends until nothing is left (0) or the kernel takes no more (-EAGAIN). */

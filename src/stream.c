@@ -293,8 +293,10 @@ static void part(struct shmfd_stream *s, int fd)
 /* The kernel's FIN is out, or will be at once. */
 static void tell_closed(struct shmfd_stream *s)
 {
-	if (s->seg && load_relaxed(&shmfd_stream_record(s)->holders) == 1)
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+	if (s->seg && load_relaxed(&shmfd_stream_record(s)->holders) == 1 &&
+	    !(load_acquire(&s->tx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+		/* [stream.X] */
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT | SHMFD_W_CLOSED);
 }
 
 /*

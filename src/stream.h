@@ -60,6 +60,7 @@
  *
  * Locks: rx_lock before tx_lock; meet_lock before both.  Never held asleep.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -399,6 +400,8 @@ int shmfd_recv_settle(struct shmfd_stream *s);
 
 /* Takes the error SO_ERROR has to report and clears it; 0 if none. */
 int shmfd_take_error(struct shmfd_stream *s);
+/* The kernel took @err for SO_ERROR, 0: none.  What to report. */
+int shmfd_socket_error(struct shmfd_stream *s, int err);
 
 /*
  * Copies up to SHMFD_CLAMP_IOV entries of @from, without the first @skip bytes
@@ -425,6 +428,15 @@ void shmfd_resend_frozen(struct shmfd_stream *s, int fd, uint64_t start);
 /* Sends what the peer did not read to the kernel.  Caller holds tx_lock.
  * Returns 0 when all is sent, -EAGAIN, or -errno. */
 int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);
+/* What a reset of the peer is to this end: after end-of-file TCP says EPIPE
+ * (linux/net/ipv4/tcp_input.c, tcp_reset). */
+static inline int shmfd_reset_error(const struct shmfd_stream *s)
+{
+	uint32_t flags = s->seg ? load_acquire(&s->rx.dir->w_flags) : 0; /* [stream.X] */
+
+	return shmfd_stream_record(s)->family != AF_UNIX &&
+		(flags & (SHMFD_W_SHUT | SHMFD_W_CLOSED)) == SHMFD_W_SHUT ? EPIPE : ECONNRESET;
+}
 /* Nobody will read what was unread: the connection is reset. */
 void shmfd_resend_lost(struct shmfd_stream *s);
 /* Goes on with a RESEND without waiting.  True: it is done now. */

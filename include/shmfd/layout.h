@@ -77,6 +77,7 @@ enum shmfd_dir_state {
 
 #define SHMFD_W_INTENT		0x1u	/* the last kernel message is being sent */
 #define SHMFD_W_SHUT		0x2u	/* end-of-file record is in the ring */
+#define SHMFD_W_CLOSED		0x8u	/* shut by a close: no such record */
 #define SHMFD_W_RESET		0x4u	/* closed with unread input: AF_UNIX reset */
 
 /* One direction of a stream.  256 bytes, 64-aligned.

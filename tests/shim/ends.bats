@@ -60,3 +60,7 @@ load run_modes
 @test "both directions shut by two calls: who writes on is refused" {
 	check shutdown_twice
 }
+
+@test "end-of-file, then a close with input unread: the end stays the end" {
+	check eof_then_reset
+}
