@@ -353,13 +353,15 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 
 /*
  * The stream has left.  While ring bytes are unread the registration stays
- * tagged and hot: only memory knows of them.  Under the set's lock.
+ * tagged and hot: only memory knows of them.  A one-shot that was delivered stays
+ * tagged until the host arms it: given back, it would tell hang-up and errors.
+ * Under the set's lock.
  */
 static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	struct epoll_event none = { 0 };
 
-	if (!shmfd_stream_knows_more(s)) {
+	if (!shmfd_stream_knows_more(s) && !s->reg.disarmed) {
 		untag(e, s, false);
 		return;
 	}

@@ -89,13 +89,27 @@ bool shmfd_stuck_note(struct shmfd_stream *s)
 	return load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 }
 
+/* True if its writer still finds the ring full.  A lock, as another thread may write;
+ * in a handler that interrupted that: nothing is known. */
+static bool is_full(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	bool ret;
+
+	if (!s->seg || shmfd_lock(rec, &rec->tx_lock))
+		return false;
+	ret = load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING && load_relaxed(&s->full_since) &&
+		!shmfd_send_has_room(s);
+	shmfd_unlock(rec, &rec->tx_lock);
+	return ret;
+}
+
 /* True if @s is still full; *sleep_ns becomes at most the time to its next look. */
 static bool look_at(struct shmfd_stream *s, int64_t now, int64_t *sleep_ns)
 {
 	int64_t left;
 
-	if (!s->seg || load_relaxed(&shmfd_stream_record(s)->tx_mode) != SHMFD_MODE_RING ||
-	    !load_relaxed(&s->full_since) || shmfd_send_has_room(s) || shmfd_stuck_note(s)) {
+	if (!is_full(s) || shmfd_stuck_note(s)) {
 		store_relaxed(&s->full_since, 0);
 		return false;
 	}

@@ -104,3 +104,7 @@ load run_modes
 @test "MSG_PEEK and FIONREAD of a header that a promotion cuts" {
 	check peek_seam
 }
+
+@test "splice of what a silent or closed writer left in the ring" {
+	check splice_unread
+}

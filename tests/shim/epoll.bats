@@ -72,3 +72,7 @@ load run_modes
 @test "epoll, edge-triggered: arrivals behind unread ring bytes of a stream that left" {
 	check epoll_edge_left
 }
+
+@test "epoll: a one-shot that is not armed does not tell the end of its stream" {
+	check epoll_oneshot_shut
+}
