@@ -186,7 +186,9 @@ nginx_command()	# port mode
 		for kind in client_body proxy fastcgi uwsgi scgi; do
 			echo "${kind}_temp_path $dir/$kind;"
 		done
-		echo "server { listen $host:$1; root $tmp; } }"
+		# a file opened and read for every request, and as many bytes from memory
+		echo "server { listen $host:$1; root $tmp;"
+		echo "location = /memory { return 200 \"$(cat "$tmp/${tmp##*/}")\"; } } }"
 	} >"$dir/nginx.conf"
 	command=(nginx -p "$dir" -e "$dir/error.log" -c "$dir/nginx.conf")
 }
@@ -316,15 +318,14 @@ measure_redis()	# connections pipeline "name of the connections"
 	done
 }
 
-run_wrk()	# mode connections seconds
+run_wrk()	# mode connections seconds path
 {
-	run_client "$1" wrk -t 1 -c "$2" -d "$3s" --latency \
-		"http://$host:${port[nginx,$1]}/${tmp##*/}"
+	run_client "$1" wrk -t 1 -c "$2" -d "$3s" --latency "http://$host:${port[nginx,$1]}/$4"
 }
 
-measure_nginx()	# connections
+measure_nginx()	# connections path "what the path is"
 {
-	local mode round r q name="nginx, $1 keep-alive connections"
+	local mode round r q name="nginx, $3, $1 connections"
 	local whole
 
 	cases+=("$name")
@@ -332,7 +333,7 @@ measure_nginx()	# connections
 	for ((round = 1; round <= rounds; round++)); do
 		for mode in "${modes[@]}"; do
 			progress "$name: run $round of $rounds, $mode"
-			run_wrk "$mode" "$1" "$whole"
+			run_wrk "$mode" "$1" "$whole" "$2"
 			if grep -E 'Socket errors|Non-2xx' "$tmp/out" >&2; then
 				die "$name ($mode): wrk saw errors"
 			fi
@@ -546,7 +547,8 @@ fi
 measure_redis 1 1 "1 connection"
 measure_redis 50 1 "50 connections"
 measure_redis 1 16 "1 connection, 16 in flight"
-measure_nginx 50
+measure_nginx 50 memory "from memory"
+measure_nginx 50 "${tmp##*/}" "a file"
 progress
 
 show_table
