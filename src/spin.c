@@ -17,6 +17,7 @@
 #define PENALTY_MIN_NS	20000000ll
 #define PENALTY_MAX_NS	1000000000ll
 #define RUSAGE_EVERY_NS	5000000ll
+#define STALE_NS	(4 * RUSAGE_EVERY_NS)
 #define HOLE_NS		100000	/* between looks at the clock: another had the core */
 #define YIELDS		3
 
@@ -82,12 +83,16 @@ static bool has_competition(void)
 {
 	int64_t now = shmfd_now_ns();
 	struct rusage ru;
+	bool stale;
 	long delta;
 
 	if (now < busy.spin.until)
 		return true;
 	if (now - busy.checked < RUSAGE_EVERY_NS)
 		return false;
+	/* switches since long ago say nothing of now: a server that was saturated a
+	 * second ago would not spin for its next client for another second */
+	stale = now - busy.checked > STALE_NS;
 	cpus_allowed = 0;	/* affinity may have changed */
 	busy.checked = now;
 	if (getrusage(RUSAGE_THREAD, &ru))
@@ -95,6 +100,8 @@ static bool has_competition(void)
 	delta = ru.ru_nivcsw - busy.nivcsw - busy.yielded;
 	busy.yielded = 0;
 	busy.nivcsw = ru.ru_nivcsw;
+	if (stale)
+		return false;
 	if (delta > 1) {
 		penalty(&busy.spin, now);
 		return true;
