@@ -634,19 +634,28 @@ static size_t fill(int fd, size_t len)
 	return total;
 }
 
+/* No room for a block is not yet no room for a byte. */
+static size_t fill_to_the_byte(int fd)
+{
+	size_t total = fill(fd, 16384);
+
+	return total + fill(fd, 1);
+}
+
 size_t duo_fill_up(int fd)
 {
-	size_t total = 0;
+	/* TCP's first window probe, RTO_MIN (200 ms, Linux's net/tcp.h) later, takes
+	 * the bytes for which the last window was too small; a writer that waits on
+	 * a ring may leave it.
+	 */
+	int quiet_ms = duo_is_tcp() ? 300 : 50;
+	size_t total = fill_to_the_byte(fd);
 	size_t more;
 	bool moved;
 
-	/* No room for a block is not yet no room for a byte; and TCP may still
-	 * move bytes into the peer's buffer, or, after a while on a ring, leave it.
-	 */
 	do {
-		more = fill(fd, 16384);
-		more += fill(fd, 1);
-		moved = duo_poll(fd, POLLOUT, duo_is_tcp() ? 150 : 50);
+		moved = duo_poll(fd, POLLOUT, quiet_ms);
+		more = fill_to_the_byte(fd);
 		total += more;
 	} while (more > 0 || moved);
 	return total;
