@@ -213,15 +213,16 @@ void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t p
 		fetch_add_relaxed(&shmfd_resends, 1);
 }
 
-void shmfd_resend_frozen(struct shmfd_stream *s, int fd, uint64_t start)
+void shmfd_resend_frozen(struct shmfd_stream *s, int fd)
 {
+	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct shmfd_dir *d = s->tx.dir;
 	uint64_t taken = load_acquire(&d->rd_pos); /* [ring.R] stored before the swap */
 	uint32_t part = load_acquire(&d->rd_part);
 	uint64_t open = 0, pos = taken;
 
 	if (!(load_seq_cst(&d->attn) & SHMFD_DIR_HAND_OVER)) { /* [stream.A] */
-		pos = start > taken ? start : taken;
+		pos = rec->wr_pos;
 		if (!cas_seq_cst(&d->split, &open, pos + 1)) /* [stream.A] */
 			pos = open - 1;
 	}

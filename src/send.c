@@ -78,7 +78,6 @@ static ssize_t to_ring(struct transmit *t)
 	struct shmfd_stream *s = t->s;
 	struct shmfd_record *rec = t->rec;
 	size_t left = t->total - t->done;
-	uint64_t start = rec->wr_pos;
 	ssize_t n = 0;
 
 	if (load_relaxed(&rec->wr_shut)) {
@@ -86,7 +85,7 @@ static ssize_t to_ring(struct transmit *t)
 		return t->done ? (ssize_t)t->done : -EPIPE;
 	}
 	if (unlikely(is_frozen(s))) {
-		shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd), rec->wr_pos);
+		shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd));
 		shmfd_unlock(rec, &rec->tx_lock);
 		shmfd_ready_changed(s);
 		return AGAIN;
@@ -106,7 +105,7 @@ static ssize_t to_ring(struct transmit *t)
 		counter_add(&rec->ring_tx_msgs, 1);
 		shmfd_send_wake(s);
 		if (unlikely(is_frozen(s)))
-			shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd), start);
+			shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd));
 		else
 			look_at_link(t);
 	}
@@ -379,7 +378,6 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 			 off_t off, size_t len)
 {
 	struct shmfd_span span;
-	uint64_t start = rec->wr_pos;
 	ssize_t n;
 	int ret = shmfd_ring_reserve(&s->tx, rec, len, &span);
 
@@ -392,7 +390,7 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 	counter_add(&rec->ring_tx_bytes, (uint64_t)n);
 	shmfd_send_wake(s);
 	if (unlikely(is_frozen(s)))
-		shmfd_resend_frozen(s, load_relaxed(&s->fd), start);
+		shmfd_resend_frozen(s, load_relaxed(&s->fd));
 	return n;
 }
 
@@ -504,7 +502,7 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 		own_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
 			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
 		if (is_frozen(s))
-			shmfd_resend_frozen(s, load_relaxed(&s->fd), rec->wr_pos);
+			shmfd_resend_frozen(s, load_relaxed(&s->fd));
 		else
 			shmfd_send_wake(s);
 		break;

@@ -571,8 +571,11 @@ static void leave_rx(struct shmfd_stream *s, const struct leaving *l)
 		return;
 	}
 	end = shmfd_ring_frontier(&s->rx, rec);
-	if (!cas_seq_cst(&d->split, &open, end + 1)) /* [stream.A] */
-		end = open - 1 < end && open - 1 >= rec->rd_pos ? open - 1 : end;
+	if (!cas_seq_cst(&d->split, &open, end + 1)) { /* [stream.A] */
+		end = shmfd_ring_frontier(&s->rx, rec);	/* the writer published before */
+		if (open - 1 < end && open - 1 >= rec->rd_pos)
+			end = open - 1;
+	}
 	/* end-of-file that is there already needs no word of the writer */
 	rec->drain_eof = shmfd_ring_is_eof(&s->rx, end);
 	rec->drain_end = end;
@@ -641,12 +644,12 @@ static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 		return;
 	}
 	if (shmfd_dir_state(d) == SHMFD_DIR_FROZEN) {
-		shmfd_resend_frozen(s, l->fd, rec->wr_pos);
+		shmfd_resend_frozen(s, l->fd);
 		return;
 	}
 	if (!swap(d, SHMFD_DIR_RING, SHMFD_DIR_ENDED)) {
 		/* the reader was faster */
-		shmfd_resend_frozen(s, l->fd, rec->wr_pos);
+		shmfd_resend_frozen(s, l->fd);
 		return;
 	}
 	shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_END);

@@ -34,9 +34,8 @@
  *                   decides.  The reader, after its swap, proposes the end of
  *                   what it finds published, and reads that out of the ring at
  *                   leisure: nothing of it has to be sent again.  The writer
- *                   looks at attn after every record; one that published while
- *                   the swap happened proposes the start of that record (or
- *                   rd_pos, if it was taken already), any other its wr_pos.
+ *                   looks at attn after every record and proposes its wr_pos:
+ *                   what was published, FIONREAD or poll may have told.
  *                   A reader that hands the socket over (exec, SCM_RIGHTS,
  *                   stdio) can take nothing along: HAND_OVER in the same swap,
  *                   the writer sends all after rd_pos, rd_part by kernel.
@@ -422,9 +421,8 @@ void shmfd_send_wake(struct shmfd_stream *s);
  * Caller holds tx_lock.
  */
 void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part);
-/* The reader froze the direction: agrees on the split and begins to resend.
- * @start: where the record of the send in progress begins, else wr_pos. */
-void shmfd_resend_frozen(struct shmfd_stream *s, int fd, uint64_t start);
+/* The reader froze the direction: agrees on the split and begins to resend. */
+void shmfd_resend_frozen(struct shmfd_stream *s, int fd);
 /* Sends what the peer did not read to the kernel.  Caller holds tx_lock.
  * Returns 0 when all is sent, -EAGAIN, or -errno. */
 int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);

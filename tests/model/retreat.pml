@@ -8,8 +8,9 @@
  * Switch: rx_ready, INTENT with one last kernel message, switch_at, CAS OFFERED -> RING.
  * Retreat, by compare-and-swap of the state:
  *   reader   OFFERED|RING -> FROZEN, then `split`, once, by whoever is first: the reader proposes
- *            the frontier it scans after its swap, the writer max(start of its record, rd_pos).
- *            The reader drains up to there and remembers an end-of-file that stands there.
+ *            the frontier it scans after its swap, the writer its own position: what was
+ *            published was perhaps shown.  The reader drains up to there and remembers an
+ *            end-of-file that stands there.
  *            OFFERED|RING -> HAND_OVER (FROZEN with that bit): the writer resends from rd_pos.
  *   writer   OFFERED -> HAND_OVER and all by kernel, or RING -> ENDED and an END record.
  *   A link that ended while the state says otherwise is a death.
@@ -29,6 +30,8 @@
  *                switch_at come first, so rx_mode stays OFFER and drain_eof enters the ring.
  *   M_EARLY_ENDED  a reader that entered early (PEEK: it has shown what the ring holds before the
  *                last kernel bytes were taken) and leaves a ring that has ended: it stays OFFER.
+ *   M_START      the writer proposes the start of the record that it just published, which takes
+ *                bytes back that FIONREAD or poll may have shown.
  *   M_LOST_SWAP  leave_tx whose swap RING -> ENDED fails has met FROZEN: it settles the split.
  *
  * Properties: deliver() asserts order, no gap, no doubling; end-of-file comes after all bytes, of a
@@ -85,6 +88,7 @@ bool rx_lock, meet_r, left_r, rx_eof, drain_eof;
 byte rx_mode = KERNEL, rd, kgot, in_flight, drain_end;
 byte expect;		/* last byte the host got */
 bool limit;		/* the reader's end handed over */
+byte shown;		/* frontier before the swap: FIONREAD or poll may have told of it */
 
 #define quiet (idle && (complete == expect || (limit && tx_mode == RING)))
 #define is_frozen (state == FROZEN || state == HAND_OVER)
@@ -120,10 +124,10 @@ inline send_frozen(start)
 	:: state == HAND_OVER
 	:: state != HAND_OVER ->
 #endif
-#ifdef M_FORGET_READ
-		m = start;
+#ifdef M_START
+		m = (start > m -> (start) : m);
 #else
-		m = (start > m -> start : m);
+		m = wr;
 #endif
 		atomic {
 #ifdef M_BLIND
@@ -247,7 +251,7 @@ inline to_kernel()
 
 proctype writer()
 {
-	byte x, i, m, from;
+	byte x, i, m;
 	bool ok, gone, seen;
 	{
 		skip;
@@ -284,7 +288,7 @@ again:		atomic { !tx_lock -> tx_lock = true; ok = false; seen = false };
 			wr_shut = (x == EOFREC);
 #ifndef M_NO_CHECK
 			if
-			:: seen -> from = (x == EOFREC -> wr : wr - 1); send_frozen(from); from = 0
+			:: seen -> send_frozen(wr - (x != EOFREC))
 			:: else
 			fi;
 #endif
@@ -357,7 +361,12 @@ inline freeze()
 #ifdef M_ALWAYS_RESEND
 		state = (ok -> (state == OFFERED -> HAND_OVER : FROZEN) : state)
 #else
-		state = (ok -> FROZEN : state)
+		state = (ok -> FROZEN : state);
+		shown = rd;
+		do
+		:: ring[shown] > 0 && ring[shown] <= N -> shown++
+		:: else -> break
+		od
 #endif
 	};
 	if
@@ -383,11 +392,16 @@ inline freeze()
 #else
 			if
 			:: split == 0 -> split = e + 1
-			:: split != 0 && split - 1 < e && split - 1 >= rd -> e = split - 1
-			:: else
+			:: split != 0 ->
+				frontier();
+				if
+				:: split - 1 < e && split - 1 >= rd -> e = split - 1
+				:: else
+				fi
 			fi
 #endif
 		};
+		assert(e >= shown);
 		atomic {
 #ifndef M_NO_EOF
 			drain_eof = (ring[e] == EOFREC);

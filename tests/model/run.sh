@@ -59,7 +59,7 @@ fails|retreat|-DLEAVE_R -DM_NO_FENCE|no fence between record and look at the sta
 fails|retreat|-DLEAVE_R -DM_NO_CHECK|writer does not look at the state after a record
 fails|retreat|-DLEAVE_R -DM_SCAN_EARLY|reader scans the ring before its swap
 fails|retreat|-DLEAVE_R -DM_BLIND|split stored, not swapped
-fails|retreat|-DLEAVE_R -DM_FORGET_READ|writer proposes a split before rd_pos
+wrong|retreat|-DLEAVE_R -DM_START|writer proposes a split before what was published
 wrong|retreat|-DLEAVE_R -DM_IN_FLIGHT|split although a plain receive is in flight
 wrong|retreat|-DLEAVE_R -DM_EOF_FIRST|end-of-file of the ring before the kernel's bytes
 hang|retreat|-DLEAVE_R -DM_ALWAYS_RESEND|a local retreat from OFFERED needs the writer's next call

@@ -231,21 +231,18 @@ static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
 		uint64_t rd_pos;
 		uint32_t part, hand_over;
 		uint64_t said;		/* by the reader, plus 1; 0: nothing yet */
-		uint64_t start;		/* of the record in flight */
 		const char *by_kernel;
 		uint64_t split;		/* afterwards, plus 1 */
 	} t[] = {
-		{ 0, 0, 0, 49, 48, "", 49 },		/* the reader keeps all three */
-		{ 0, 0, 0, 33, 32, "c", 33 },		/* it did not see the last */
-		{ 0, 0, 0, 33, 48, "c", 33 },
-		{ 0, 1, 0, 17, 16, "bbc", 17 },
-		{ 0, 0, 0, 0, 32, "c", 33 },		/* the writer is first to say */
-		{ 0, 0, 0, 0, 48, "", 49 },
-		{ 48, 0, 0, 0, 32, "", 49 },		/* taken already */
-		{ 32, 0, 0, 0, 16, "c", 33 },
-		{ 0, 2, SHMFD_DIR_HAND_OVER, 0, 48, "abbc", 0 },
-		{ 16, 1, SHMFD_DIR_HAND_OVER, 0, 32, "bc", 0 },
-		{ 48, 0, SHMFD_DIR_HAND_OVER, 0, 48, "", 0 },
+		{ 0, 0, 0, 49, "", 49 },		/* the reader keeps all three */
+		{ 0, 0, 0, 33, "c", 33 },		/* it did not see the last */
+		{ 0, 1, 0, 17, "bbc", 17 },
+		{ 0, 0, 0, 0, "", 49 },			/* the writer is first to say */
+		{ 16, 1, 0, 0, "", 49 },
+		{ 48, 0, 0, 0, "", 49 },		/* taken already */
+		{ 0, 2, SHMFD_DIR_HAND_OVER, 0, "abbc", 0 },
+		{ 16, 1, SHMFD_DIR_HAND_OVER, 0, "bc", 0 },
+		{ 48, 0, SHMFD_DIR_HAND_OVER, 0, "", 0 },
 	};
 
 	(void)state;
@@ -276,7 +273,7 @@ static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
 		store_relaxed(&s->tx.dir->rd_part, t[i].part);
 		store_relaxed(&s->tx.dir->split, t[i].said);
 		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_FROZEN | t[i].hand_over);
-		shmfd_resend_frozen(s, fd[0], t[i].start);
+		shmfd_resend_frozen(s, fd[0]);
 		assert_int_equal(load_relaxed(&rec->tx_mode), SHMFD_MODE_KERNEL);
 		assert_int_equal(load_relaxed(&s->tx.dir->split), t[i].split);
 		assert_int_equal(load_relaxed(&rec->pending_err), 0);
