@@ -769,29 +769,3 @@ int shmfd_recv_settle(struct shmfd_stream *s)
 	shmfd_unlock(rec, &rec->rx_lock);
 	return tag;
 }
-
-ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	ssize_t n = SHMFD_PASS;
-	int kernel = 0, tag = (int)SHMFD_TAG_NONE;
-	bool seam;
-
-	if (!s->seg)
-		return SHMFD_PASS;
-	shmfd_recv_settle(s);
-	if (shmfd_lock(rec, &rec->rx_lock))
-		return SHMFD_PASS;
-	seam = shmfd_stream_has_seam(s) && !load_acquire(&rec->rx_inflight) &&
-		(rec->drain_end || rec->drain_eof || shmfd_stream_enter(s));
-	if (seam || load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
-		n = shmfd_ring_unread(&s->rx, rec, &tag);
-	shmfd_unlock(rec, &rec->rx_lock);
-	if (n < 0)
-		return SHMFD_PASS;
-	/* behind the end of the ring, and before its start, is the kernel */
-	if ((seam || tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
-	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))
-		n += kernel;
-	return n;
-}

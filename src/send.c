@@ -525,16 +525,3 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	shmfd_ready_poke(s);
 	return ret;
 }
-
-ssize_t shmfd_unsent(struct shmfd_stream *s)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	uint64_t used;
-
-	if (!s->seg || load_relaxed(&rec->tx_mode) != SHMFD_MODE_RING)
-		return SHMFD_PASS;
-	if (rec->family != AF_UNIX)
-		return 0;	/* delivered is acknowledged (tcp(7)) */
-	used = rec->wr_pos - load_acquire(&s->tx.dir->rd_pos); /* [ring.R] */
-	return used > s->tx.cap ? 0 : (ssize_t)used;
-}

@@ -386,7 +386,7 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off,
  */
 int shmfd_shutdown(struct shmfd_stream *s, int how);
 
-/* Bytes FIONREAD and SIOCOUTQ report, or SHMFD_PASS. */
+/* Bytes FIONREAD and SIOCOUTQ report, or SHMFD_PASS (queue.c). */
 ssize_t shmfd_unread(struct shmfd_stream *s, int fd);
 ssize_t shmfd_unsent(struct shmfd_stream *s);
 

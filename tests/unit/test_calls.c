@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * send.c and recv.c: the calls beside plain sends and receives, on a stream
+ * send.c, recv.c and queue.c: the calls beside plain sends and receives, on a stream
  * whose both directions are on rings: counts, MSG_TRUNC, sendfile, and a send
  * whose ring ends in the middle.
  */
@@ -9,6 +9,8 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,6 +56,39 @@ static void test_counts_of_unread_and_unsent(void **state)
 		assert_int_equal(shmfd_unsent(pair_stream(fd[0])), 0);
 		pair_retreat(fd[0], SHMFD_WHY_TEST);
 		assert_int_equal(shmfd_unsent(pair_stream(fd[0])), SHMFD_PASS);
+		pair_close(fd);
+	}
+}
+
+/* At the switch the kernel may hold a part only of what comes before the ring. */
+static void test_ring_behind_bytes_on_their_way_is_not_counted(void **state)
+{
+	static const int families[] = { AF_INET, AF_UNIX };
+	char buf[32];
+
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		struct shmfd_stream *s;
+		struct shmfd_record *rec;
+		int fd[2], one = 1;
+
+		pair_meet(families[i], fd);
+		if (families[i] == AF_INET)
+			setsockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		s = pair_stream(fd[1]);
+		rec = pair_record(fd[1]);
+		assert_int_equal(pair_send(fd[0], "abcdefgh", 8, 0), 8);
+		store_relaxed(&rec->rx_mode, SHMFD_MODE_OFFER);
+		store_relaxed(&s->rx.dir->attn, SHMFD_DIR_OFFERED);
+		store_relaxed(&s->rx.dir->switch_at, rec->kernel_rx_bytes + 6);
+		assert_int_equal(shmfd_unread(s, fd[1]), SHMFD_PASS);
+		assert_int_equal(send(fd[0], "1234", 4, 0), 4);
+		assert_int_equal(shmfd_unread(s, fd[1]), SHMFD_PASS);
+		assert_int_equal(send(fd[0], "56", 2, 0), 2);
+		assert_int_equal(shmfd_unread(s, fd[1]), 14);
+		assert_int_equal(pair_recv(fd[1], buf, 14, MSG_DONTWAIT), 14);
+		assert_memory_equal(buf, "123456abcdefgh", 14);
+		assert_int_equal(shmfd_unread(s, fd[1]), 0);
 		pair_close(fd);
 	}
 }
@@ -165,6 +200,7 @@ int main(void)
 {
 	static const struct CMUnitTest test[] = {
 		cmocka_unit_test(test_counts_of_unread_and_unsent),
+		cmocka_unit_test(test_ring_behind_bytes_on_their_way_is_not_counted),
 		cmocka_unit_test(test_trunc_drops_bytes_of_tcp_and_copies_those_of_unix),
 		cmocka_unit_test(test_sendfile_reads_into_the_ring),
 		cmocka_unit_test(test_send_goes_on_by_kernel_when_the_ring_ends),
