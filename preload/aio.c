@@ -6,15 +6,12 @@
  */
 #include "shim.h"
 
+#include "../src/handover.h"
+
 static void retreat_fd(int fd)
 {
-	struct shmfd_stream *s = shim_get(fd);
-
-	if (!s)
-		return;
-	shmfd_stream_retreat(s, SHMFD_WHY_ASYNC);
-	shmfd_stream_flush(s, fd);
-	shmfd_stream_put(s);
+	if (shim_get_is(fd))
+		shmfd_hand_over(fd, SHMFD_WHY_ASYNC, false);
 }
 
 int aio_read(struct aiocb *cb)

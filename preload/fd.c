@@ -5,12 +5,14 @@
  * (fcntl64, __fcntl): the life of a number.
  *
  * Hidden descriptors are not there for the host.  A vfork child has a table of
- * its own in the kernel but our memory: it touches nothing of ours.
+ * its own in the kernel but our memory: it touches nothing of ours, but a stream
+ * that it duplicates goes back to the kernel for what it will exec.
  */
 #include "shim.h"
 
 #include <linux/close_range.h>
 
+#include "../src/handover.h"
 #include "../src/ready.h"
 
 int close(int fd)
@@ -82,8 +84,16 @@ static int duplicated(int fd, int new_fd)
 	return new_fd;
 }
 
+/* A vfork child makes a number that we can not follow, for what it execs. */
+static void before_duplicating(int fd)
+{
+	if (shim_get_is(fd) && unlikely(shim_is_vfork()))
+		shmfd_hand_over(fd, SHMFD_WHY_EXEC, true);
+}
+
 int dup(int fd)
 {
+	before_duplicating(fd);
 	return duplicated(fd, real.dup(fd));
 }
 
@@ -108,6 +118,7 @@ int dup2(int fd, int new_fd)
 {
 	if (before_replacing(fd, new_fd))
 		return -1;
+	before_duplicating(fd);
 	return duplicated(fd, real.dup2(fd, new_fd));
 }
 
@@ -117,6 +128,7 @@ int dup3(int fd, int new_fd, int flags)
 {
 	if (before_replacing(fd, new_fd))
 		return -1;
+	before_duplicating(fd);
 	return duplicated(fd, real.dup3(fd, new_fd, flags));
 }
 
@@ -141,8 +153,10 @@ static int do_fcntl(int fd, int cmd, long arg)
 {
 	struct shmfd_stream *s;
 
-	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
+		before_duplicating(fd);
 		return duplicated(fd, real.fcntl(fd, cmd, arg));
+	}
 	if (shmfd_fd_is(fd, SHMFD_FD_HIDDEN)) {
 		errno = EBADF;
 		return -1;

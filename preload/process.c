@@ -11,6 +11,8 @@
  */
 #include "shim.h"
 
+#include "../src/handover.h"
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -73,19 +75,16 @@ void shim_before_exec(void)
 {
 	int saved = errno;
 	unsigned int top = shmfd_fd_top();
+	bool vfork_child = shmfd_pid && shim_is_vfork();
 
 	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {
-		struct shmfd_stream *s = shim_get((int)fd);
 		int flags;
 
-		if (!s)
+		if (!shim_get_is((int)fd))
 			continue;
 		flags = real.fcntl((int)fd, F_GETFD);
-		if (flags >= 0 && !(flags & FD_CLOEXEC)) {
-			shmfd_stream_retreat(s, SHMFD_WHY_EXEC);
-			shmfd_stream_flush(s, (int)fd);
-		}
-		shmfd_stream_put(s);
+		if (flags >= 0 && !(flags & FD_CLOEXEC))
+			shmfd_hand_over((int)fd, SHMFD_WHY_EXEC, vfork_child);
 	}
 	errno = saved;
 }
@@ -224,13 +223,8 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
 
 int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *fa, int fd, int new_fd)
 {
-	struct shmfd_stream *s = shim_get(fd);
-
-	if (s) {
-		shmfd_stream_retreat(s, SHMFD_WHY_EXEC);
-		shmfd_stream_flush(s, fd);
-		shmfd_stream_put(s);
-	}
+	if (shim_get_is(fd))
+		shmfd_hand_over(fd, SHMFD_WHY_EXEC, false);
 	return real.posix_spawn_file_actions_adddup2(fa, fd, new_fd);
 }
 

@@ -9,15 +9,12 @@
  */
 #include "shim.h"
 
+#include "../src/handover.h"
+
 static void retreat_fd(int fd)
 {
-	struct shmfd_stream *s = shim_get(fd);
-
-	if (!s)
-		return;
-	shmfd_stream_retreat(s, SHMFD_WHY_FDOPEN);
-	shmfd_stream_flush(s, fd);
-	shmfd_stream_put(s);
+	if (shim_get_is(fd))
+		shmfd_hand_over(fd, SHMFD_WHY_FDOPEN, false);
 }
 
 int vdprintf(int fd, const char *fmt, va_list ap)

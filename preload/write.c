@@ -7,6 +7,8 @@
  */
 #include "shim.h"
 
+#include "../src/handover.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -123,15 +125,11 @@ static void before_passing(const struct msghdr *msg)
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; i + sizeof(int) <= bytes; i += sizeof(int)) {
-			struct shmfd_stream *s;
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
-			s = shim_get(fd);
-			if (!s)
-				continue;
-			shmfd_stream_retreat(s, SHMFD_WHY_PASSED);
-			shmfd_stream_put(s);
+			if (shim_get_is(fd))
+				shmfd_hand_over(fd, SHMFD_WHY_PASSED, false);
 		}
 	}
 }

@@ -741,3 +741,11 @@ int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	shmfd_stream_put(s);
 	return ret;
 }
+
+void shmfd_epoll_again(const struct shmfd_reg *reg)
+{
+	struct epoll_event ev = { .events = reg->events, .data.u64 = reg->data };
+
+	if (reg->set && !reg->parked)
+		shmfd_sys.epoll_ctl(sets[reg->set - 1].fd, EPOLL_CTL_ADD, reg->fd, &ev);
+}

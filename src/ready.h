@@ -52,6 +52,8 @@ void shmfd_epoll_created(int ep);
 /* The host closes the set @ep, polls it, or puts it into another one. */
 void shmfd_epoll_close(int ep);
 void shmfd_epoll_expose(int ep);
+/* Another socket has taken the number of @reg: registers it as the old one was. */
+void shmfd_epoll_again(const struct shmfd_reg *reg);
 
 /*
  * True if another thread may sleep, now or later, in an epoll set that holds

@@ -25,6 +25,7 @@ struct shmfd_sys {
 	ssize_t (*recvmsg)(int fd, struct msghdr *msg, int flags);
 	ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
 	int (*socket)(int family, int type, int protocol);
+	int (*socketpair)(int family, int type, int protocol, int ret[2]);
 	int (*bind)(int fd, const struct sockaddr *sa, socklen_t len);
 	int (*listen)(int fd, int backlog);
 	int (*connect)(int fd, const struct sockaddr *sa, socklen_t len);
@@ -37,6 +38,7 @@ struct shmfd_sys {
 	int (*fcntl)(int fd, int cmd, long arg);
 	int (*ioctl)(int fd, unsigned long req, void *arg);
 	int (*close)(int fd);
+	int (*dup3)(int fd, int new_fd, int flags);
 	int (*poll)(struct pollfd *p, nfds_t nr, int timeout_ms);
 	int (*ppoll)(struct pollfd *p, nfds_t nr, const struct timespec *t,
 		     const sigset_t *mask);

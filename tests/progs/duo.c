@@ -672,6 +672,56 @@ void duo_set_nonblock(int fd, bool on)
 		die("F_SETFL");
 }
 
+void duo_pass_fd(int over, int fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {.space = {0}};
+	struct iovec iov = {.iov_base = (void *)"F", .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	if (sendmsg(over, &msg, 0) != 1)
+		die("sendmsg with a descriptor");
+}
+
+int duo_receive_fd(int over)
+{
+	union {
+		char space[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	struct cmsghdr *c;
+	int fd = -1;
+
+	say_result("recvmsg with a descriptor", recvmsg(over, &msg, MSG_CMSG_CLOEXEC));
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_type != SCM_RIGHTS)
+		die("no descriptor came");
+	say("control length %zu flags 0x%x", (size_t)c->cmsg_len,
+	    (unsigned int)msg.msg_flags & ~(unsigned int)MSG_CMSG_CLOEXEC);
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
 /* --- start ---------------------------------------------------------------- */
 
 static int about(const struct duo_program *program)

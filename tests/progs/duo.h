@@ -146,6 +146,11 @@ void duo_await_bytes(int fd, int len);
 /* Writes (non-blocking) until nothing more fits and nothing moves. */
 size_t duo_fill_up(int fd);
 
+/* SCM_RIGHTS: one descriptor over a socket of AF_UNIX, with a byte. */
+void duo_pass_fd(int over, int fd);
+/* Says what came beside it; it is close-on-exec. */
+int duo_receive_fd(int over);
+
 void duo_set_nonblock(int fd, bool on);
 
 /* --- order --------------------------------------------------------------- */

@@ -16,44 +16,6 @@ static void answer(int fd, const char *who)
 	duo_write_all(fd, buf, 4000);
 }
 
-static void pass(int over, int fd)
-{
-	char space[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = "";
-	struct iovec iov = {.iov_base = buf, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	if (sendmsg(over, &msg, 0) != 1)
-		die("sendmsg");
-}
-
-static int receive(int over)
-{
-	char space[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
-	struct iovec iov = {.iov_base = buf, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-	int fd;
-
-	if (recvmsg(over, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		die("recvmsg");
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 /* This program once more, without the preload; number is open in it. */
 static pid_t start_plain(const char *role, int number)
 {
@@ -76,7 +38,7 @@ static void server(int fd)
 	pid_t child;
 
 	if (getenv("PLAIN_RECEIVER")) {
-		answer(receive(atoi(getenv("PLAIN_RECEIVER"))), "plain receiver");
+		answer(duo_receive_fd(atoi(getenv("PLAIN_RECEIVER"))), "plain receiver");
 		return;
 	}
 	if (getenv("PLAIN_HEIR")) {
@@ -88,7 +50,7 @@ static void server(int fd)
 		die("socketpair");
 	answer(fd, "first owner");
 	child = start_plain("PLAIN_RECEIVER", pair[1]);
-	pass(pair[0], fd);
+	duo_pass_fd(pair[0], fd);
 	duo_reap(child, "plain receiver");
 	answer(fd, "first owner");
 	duo_warmup(fd);

@@ -7,56 +7,6 @@
 
 static char buf[5000];
 
-static void send_fd(int over, int fd)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {.space = {0}};
-	struct iovec iov = {.iov_base = (void *)"F", .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	if (sendmsg(over, &msg, 0) != 1)
-		die("sendmsg with a descriptor");
-}
-
-static int receive_fd(int over)
-{
-	union {
-		char space[CMSG_SPACE(4 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	char byte;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	struct cmsghdr *c;
-	int fd = -1;
-
-	say_result("recvmsg with a descriptor", recvmsg(over, &msg, MSG_CMSG_CLOEXEC));
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_type != SCM_RIGHTS)
-		die("no descriptor came");
-	say("control length %zu flags 0x%x", (size_t)c->cmsg_len,
-	    (unsigned int)msg.msg_flags & ~(unsigned int)MSG_CMSG_CLOEXEC);
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 static void answer(int fd, const char *who)
 {
 	size_t got = duo_read_all(fd, buf, 2000);
@@ -78,7 +28,7 @@ static void server(int fd)
 	if (child == 0) {
 		close(fd);
 		close(pair[0]);
-		fd = receive_fd(pair[1]);
+		fd = duo_receive_fd(pair[1]);
 		answer(fd, "child");
 		answer(fd, "child");
 		_exit(0);
@@ -86,7 +36,7 @@ static void server(int fd)
 	close(pair[1]);
 	/* Unread input goes along. */
 	duo_await_bytes(fd, 2000);
-	send_fd(pair[0], fd);
+	duo_pass_fd(pair[0], fd);
 	close(fd);
 	duo_reap(child, "child");
 	close(pair[0]);
@@ -96,9 +46,9 @@ static void server(int fd)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		die("socketpair");
 	duo_await_bytes(fd, 2000);
-	send_fd(pair[0], fd);
+	duo_pass_fd(pair[0], fd);
 	answer(fd, "old number");
-	mine = receive_fd(pair[1]);
+	mine = duo_receive_fd(pair[1]);
 	answer(mine, "new number");
 	close(fd);
 	answer(mine, "new number alone");

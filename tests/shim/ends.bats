@@ -13,7 +13,7 @@ load run_modes
 	check shutdown_kinds
 }
 
-@test "close with unread input: the peer drains, then ECONNRESET, then 0" {
+@test "close with input unread, after every count of messages: data, ECONNRESET, then 0" {
 	check close_unread
 }
 
@@ -39,10 +39,6 @@ load run_modes
 
 @test "another thread: its shutdown wakes a blocked reader, its close does not" {
 	check thread_wake
-}
-
-@test "a close with input unread, after every count of messages: data, then the reset" {
-	check close_unread
 }
 
 @test "a peer that exits while its bytes are unread: RDHUP at once, beside them" {

@@ -41,6 +41,14 @@ load run_modes
 	check exec_one_way
 }
 
+@test "a vfork child makes a used, close-on-exec stream the input of cat" {
+	check vfork_stdin
+}
+
+@test "exec, spawn, SCM_RIGHTS, stdio: what a peer left unread that is gone" {
+	check hand_over_gone
+}
+
 @test "a writer leaves a full stream and never calls again" {
 	check leave_unread
 }
