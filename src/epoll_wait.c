@@ -79,8 +79,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		return 0;
 	if (bits & SHMFD_SET_OUT)
 		store_relaxed(&s->tx_nospace, 0);
-	/* where the peer has shut its direction, it may have closed as well */
-	if (unlikely(s->reg.watched || (bits & EPOLLRDHUP)) && !shmfd_resend_is_pending(s))
+	if (unlikely(s->reg.watched || shmfd_ready_may_have_hung_up(s)) &&
+	    !shmfd_resend_is_pending(s))
 		bits |= kernel_part(s);
 	s->reg.fresh = false;
 	s->reg.served = shmfd_set_of_stream(s)->served;

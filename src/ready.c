@@ -133,14 +133,6 @@ struct many {
 	int kick;			/* our eventfd while asleep, or -1 */
 };
 
-/* Of one that left, or whose peer shut its direction and may have closed: only the
- * kernel knows errors and hang-up. */
-static bool may_have_hung_up(const struct shmfd_stream *s)
-{
-	return load_relaxed(&shmfd_stream_record(s)->phase) == SHMFD_LEFT ||
-		(s->seg && (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)); /* [stream.X] */
-}
-
 /* Fills revents from rings; kernel[] gets what is left.  Returns ready. */
 static int look(struct many *m)
 {
@@ -165,7 +157,7 @@ static int look(struct many *m)
 		/* without events the kernel still tells of errors and hang-up, and
 		 * of a peer that closed before it says so in memory */
 		m->kernel[i].events = (short)(kernel | (m->host[i].events & POLLRDHUP));
-		m->kernel_nr += kernel || may_have_hung_up(m->stream[i]);
+		m->kernel_nr += kernel || shmfd_ready_may_have_hung_up(m->stream[i]);
 		ready += bits != 0;
 	}
 	return ready;
