@@ -209,6 +209,10 @@ int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t e
 	struct epoll_event ev = { .events = events, .data.u64 = data };
 
 	s->reg.watched = events;
+	fetch_add_relaxed(&e->mods, 1);
+	/* under our tag (again, if a fork's child gave it back): to be restored */
+	if (data >> 32 == shmfd_set_prefix)
+		store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
 	return shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_MOD, s->reg.fd, &ev);
 }
 
@@ -239,7 +243,6 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 		alone = !fetch_add_seq_cst(&s->pollers, SHMFD_IN_SET);
 	s->reg.tagged = true;
 	s->reg.unlinked = left;
-	store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
 	store_relaxed(&e->ever_tagged, 1);
 	fetch_add_acq_rel(&e->tagged, 1);
 	if (shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s), shmfd_set_tag(s, false)))

@@ -20,12 +20,13 @@
  */
 uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel);
 
-/* Of one that left, or whose peer shut its direction and may have closed: only the
- * kernel knows errors and hang-up. */
+/* Of one that left, or whose peer left, or shut its direction and may have closed:
+ * only the kernel knows errors and hang-up. */
 static inline bool shmfd_ready_may_have_hung_up(const struct shmfd_stream *s)
 {
 	return load_relaxed(&shmfd_stream_record(s)->phase) == SHMFD_LEFT ||
-		(s->seg && (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)); /* [stream.X] */
+		/* [stream.X] */
+		(s->seg && (load_acquire(&s->rx.dir->w_flags) & (SHMFD_W_SHUT | SHMFD_W_LEFT)));
 }
 
 /*

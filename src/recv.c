@@ -99,6 +99,14 @@ static ssize_t pass(struct shmfd_record *rec, int flags)
 	return SHMFD_PASS;
 }
 
+/* An error stands in the socket: a receive that finds no bytes would take it. */
+static bool has_error(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
 /* A kernel receive of at most @max bytes, made by us. */
 static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 {
@@ -106,12 +114,15 @@ static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 	struct msghdr m = *r->msg;
 	ssize_t n;
 
+	/* behind bytes that are returned now it stays where all look for it */
+	if (r->got && has_error(shmfd_stream_fd(r->s, r->fd)))
+		return -EAGAIN;
 	m.msg_iov = part;
 	m.msg_iovlen = shmfd_iov_part(part, r->msg, r->got, max);
 	n = shmfd_sys.recvmsg(shmfd_stream_fd(r->s, r->fd), &m, flags);
 	if (n < 0) {
 		n = -errno;
-		/* behind bytes that are returned now: the kernel tells it once */
+		/* it came since: the kernel tells it once */
 		if (r->got && n != -EAGAIN && n != -EINTR)
 			store_relaxed(&r->rec->pending_err, (uint32_t)-n);
 		return n;
@@ -573,7 +584,7 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	}
 	if (mode == SHMFD_MODE_RING) {
 		if (unlikely((r->flags & (MSG_TRUNC | MSG_PEEK)) == MSG_TRUNC &&
-			     rec->family != AF_UNIX)) {
+			     rec->family != AF_UNIX && r->total)) {
 			shmfd_unlock(rec, &rec->rx_lock);
 			return discard(r);
 		}

@@ -467,6 +467,9 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 
 	if (how < 0 || how > 2)
 		return SHMFD_PASS;
+	/* a peer that closed: the kernel knows what that means for this call */
+	if (load_acquire(&rec->phase) == SHMFD_PAIRED && shmfd_wait_has_ended(&s->wait))
+		shmfd_stream_peer_left(s);
 	if (s->seg && rec->family != AF_UNIX && load_relaxed(&rec->wr_shut) &&
 	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
 	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */

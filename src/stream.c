@@ -710,6 +710,7 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	shmfd_unlock(rec, &rec->meet_lock);
 	shmfd_log(2, "fd %d goes back to the kernel: %s", l->fd, shmfd_report_reason(l->why));
 	if (phase == SHMFD_PAIRED) {
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */
 		shmfd_sys.shutdown(s->wait.link, SHUT_RDWR);
 		shmfd_ready_changed(s);
 	} else {

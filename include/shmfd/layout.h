@@ -79,6 +79,7 @@ enum shmfd_dir_state {
 #define SHMFD_W_SHUT		0x2u	/* end-of-file record is in the ring */
 #define SHMFD_W_CLOSED		0x8u	/* shut by a close: no such record */
 #define SHMFD_W_RESET		0x4u	/* closed with unread input: AF_UNIX reset */
+#define SHMFD_W_LEFT		0x10u	/* this end has left both rings: a hint */
 
 /* One direction of a stream.  256 bytes, 64-aligned.
  *   off size field        written by  read by  meaning
