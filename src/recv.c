@@ -99,12 +99,14 @@ static ssize_t pass(struct shmfd_record *rec, int flags)
 	return SHMFD_PASS;
 }
 
-/* An error stands in the socket: a receive that finds no bytes would take it. */
+/* An error stands in the socket and no byte before it: a receive would take it. */
 static bool has_error(int fd)
 {
 	struct pollfd p = { .fd = fd };
+	int there = 0;
 
-	return shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+	return shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR) &&
+		!shmfd_sys.ioctl(fd, FIONREAD, &there) && !there;
 }
 
 /* A kernel receive of at most @max bytes, made by us. */
@@ -225,16 +227,6 @@ static ssize_t from_ring(struct receive *r)
 	if (unlikely(r->got)) {
 		iov_nr = shmfd_iov_part(part, r->msg, r->got, SIZE_MAX);
 		iov = part;
-	}
-	if (unlikely((r->flags & (MSG_TRUNC | MSG_PEEK)) == (MSG_TRUNC | MSG_PEEK) &&
-		     rec->family != AF_UNIX)) {
-		/* TCP counts, and copies nothing (tcp(7)) */
-		n = shmfd_ring_unread(&s->rx, rec, NULL);
-		end = SHMFD_RING_MORE;
-		if (n > 0) {
-			shmfd_unlock(rec, &rec->rx_lock);
-			return n < (ssize_t)r->total ? n : (ssize_t)r->total;
-		}
 	}
 	n = shmfd_ring_readv(&s->rx, rec, iov, iov_nr, r->flags & MSG_PEEK, &end);
 	if (unlikely(n < 0))
@@ -420,9 +412,10 @@ static ssize_t offered(struct receive *r, bool dontwait)
 		return before_switch(r, dontwait);
 	}
 	taken = load_relaxed(&rec->kernel_rx_bytes);
-	if (taken < at)
+	if (taken < at && (shmfd_stream_has_seam(r->s) || !(r->flags & MSG_PEEK)))
 		return unlikely(r->flags & MSG_PEEK) ? peek_seam(r, at - taken) :
 			counted_kernel(r, at - taken, r->flags);
+	/* a peek at what the writer cancelled sees the kernel's bytes, all of them */
 	if (taken == at && (rec->drain_end || rec->drain_eof || shmfd_stream_enter(r->s))) {
 		rec->room_mark = 0;
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_RING);
@@ -541,9 +534,16 @@ static ssize_t discard(struct receive *r)
 			break;
 		}
 		n = from_ring(&part);
-		r->got += part.got;	/* also where it says AGAIN, at a border */
-		if (n <= 0)
+		r->got += part.got;	/* also at a border */
+		if (n <= 0 && n != AGAIN)
 			break;
+	}
+	/* the ring is done: what is in the kernel goes the same way */
+	if (r->got && r->got < r->total && load_relaxed(&r->rec->rx_mode) == SHMFD_MODE_KERNEL) {
+		n = by_kernel(r, SIZE_MAX, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT);
+		count_kernel(r->rec, n, r->flags);
+		r->got += n > 0 ? (size_t)n : 0;
+		n = EMPTY;
 	}
 	if (r->got && !((r->flags & MSG_WAITALL) && r->got < r->total && n == EMPTY))
 		return (ssize_t)r->got;
@@ -575,6 +575,13 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	uint32_t mode;
 	ssize_t n;
 
+	if (unlikely((r->flags & (MSG_TRUNC | MSG_PEEK)) == (MSG_TRUNC | MSG_PEEK) &&
+		     rec->family != AF_UNIX)) {
+		/* TCP counts, and copies nothing (tcp(7)) */
+		n = shmfd_unread(r->s, shmfd_stream_fd(r->s, r->fd));
+		if (n > 0)
+			return n < (ssize_t)r->total ? n : (ssize_t)r->total;
+	}
 	if (shmfd_lock(rec, &rec->rx_lock))
 		return r->got ? (ssize_t)r->got : dontwait ? -EAGAIN : -EINTR;
 	mode = load_relaxed(&rec->rx_mode);
