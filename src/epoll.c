@@ -209,7 +209,6 @@ int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t e
 	struct epoll_event ev = { .events = events, .data.u64 = data };
 
 	s->reg.watched = events;
-	fetch_add_relaxed(&e->mods, 1);
 	/* under our tag (again, if a fork's child gave it back): to be restored */
 	if (data >> 32 == shmfd_set_prefix)
 		store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
@@ -221,7 +220,8 @@ static int watch(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	uint32_t want = shmfd_set_kernel_events(s);
 
-	if (want == s->reg.watched)
+	/* a fork's child may have given the registration back */
+	if (want == s->reg.watched && !load_relaxed(&shmfd_stream_record(s)->reg_restored))
 		return 0;
 	return shmfd_set_kernel_mod(e, s, want, shmfd_set_tag(s, false));
 }
@@ -419,8 +419,19 @@ static void end_parked(struct shmfd_stream *s)
 
 void shmfd_ready_number_closed(struct shmfd_stream *s, int fd)
 {
-	if (s->reg.fd == fd)
-		end_parked(s);
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+
+	if (!e || s->reg.fd != fd)
+		return;
+	end_parked(s);
+	if (!s->reg.set || load_acquire(&shmfd_stream_record(s)->phase) != SHMFD_LEFT)
+		return;
+	/* the kernel's set holds on to the file, but nobody can change that any
+	 * more without the number (epoll(7)): it answers alone */
+	shmfd_set_lock(e);
+	untag(e, s, false);
+	s->reg = (struct shmfd_reg){ .many = true };
+	shmfd_set_unlock(e);
 }
 
 void shmfd_ready_rang(struct shmfd_stream *s)

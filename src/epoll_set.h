@@ -24,7 +24,6 @@ struct shmfd_set {
 	_Atomic uint32_t sleepers;
 	_Atomic uint32_t plain;		/* no rings in this set any more */
 	_Atomic uint32_t inherited;	/* by a fork, and not used here since */
-	_Atomic uint32_t mods;		/* of what the kernel watches; a hint */
 	bool collides;			/* host data with our prefix came: never tag */
 	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
 	uint32_t waits;			/* that found something in memory */

@@ -16,7 +16,6 @@
 #define KERNEL_LOOK_NS	8000
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
-#define TIMELESS_LOOKS	3	/* of a wait that may not sleep, at most */
 
 /* Level-triggered, and the kernel knows a part: what it says now. */
 static uint32_t kernel_part(const struct shmfd_stream *s)
@@ -75,13 +74,15 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 			kbits |= EPOLLIN | EPOLLRDNORM;
 	}
 	bits = (shmfd_ready_bits(s, s->reg.events, &unused) | kbits) & want & ~EPOLLET;
-	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->tx_nospace);
-	if (!bits || ((s->reg.events & EPOLLET) && !edge)) {
+	if (unlikely(shmfd_set_kernel_events(s) != s->reg.watched)) {
 		/* the look passed the end of the ring */
-		if (unlikely(shmfd_set_kernel_events(s) != s->reg.watched))
-			shmfd_set_changed(shmfd_set_of_stream(s), s);
-		return 0;
+		shmfd_set_changed(shmfd_set_of_stream(s), s);
+		if (!s->reg.tagged)
+			return 0;
 	}
+	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->tx_nospace);
+	if (!bits || ((s->reg.events & EPOLLET) && !edge))
+		return 0;
 	if (bits & SHMFD_SET_OUT)
 		store_relaxed(&s->tx_nospace, 0);
 	if (unlikely(s->reg.watched || shmfd_ready_may_have_hung_up(s)) &&
@@ -269,8 +270,20 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int 
 		 * or comes again with the next arrival */
 		return translate(e, ev, n, ev);
 	}
-	n = shmfd_sys.epoll_pwait(e->fd, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH, ms, mask);
-	return n < 0 ? -errno : translate(e, buf, n, ev);
+	/* bells, and a stream that goes back, are no events: what is behind them is
+	 * due now where the caller does not wait */
+	for (int i = 0; i < KERNEL_BATCH; i++) {
+		int told;
+
+		n = shmfd_sys.epoll_pwait(e->fd, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH,
+					  ms, mask);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		told = translate(e, buf, n, ev);
+		if (told || ms)
+			return told;
+	}
+	return 0;
 }
 
 /* Memory and, now and then, the kernel.  Returns events. */
@@ -398,24 +411,17 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 {
 	int64_t deadline, left = timeout_ns, step, began;
 	struct shmfd_spinner sp;
-	uint32_t mods;
-	int n, looks = 0;
+	int n;
 
 	shmfd_set_disown(e);
 	deadline = timeout_ns > 0 ? shmfd_now_ns() + timeout_ns : 0;
 	for (;;) {
 		shmfd_before_sleep(0);
-		mods = load_relaxed(&e->mods);
 		n = look(e, ev, max);
 		if (n)
 			return n;
-		if (!timeout_ns) {
-			n = ask_kernel(e, ev, max, 0, mask);
-			/* a stream that went back: the kernel knows its events now */
-			if (n || load_relaxed(&e->mods) == mods || ++looks == TIMELESS_LOOKS)
-				return n;
-			continue;
-		}
+		if (!timeout_ns)
+			return ask_kernel(e, ev, max, 0, mask);
 		n = spin(e, ev, max, left, &sp);
 		if (n)
 			return n;

@@ -82,6 +82,10 @@ static ssize_t to_ring(struct transmit *t)
 
 	if (load_relaxed(&rec->wr_shut)) {
 		shmfd_unlock(rec, &rec->tx_lock);
+		/* a reset comes before it (linux/net/ipv4/tcp.c, do_error) */
+		if (rec->family != AF_UNIX && load_acquire(&rec->phase) == SHMFD_PAIRED &&
+		    shmfd_wait_has_ended(&s->wait) && shmfd_stream_peer_left(s))
+			return AGAIN;
 		return t->done ? (ssize_t)t->done : -EPIPE;
 	}
 	if (unlikely(is_frozen(s))) {

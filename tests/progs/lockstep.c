@@ -305,13 +305,15 @@ static ssize_t do_dup(struct place *p, const struct step *s)
 	return p->spare < 0 ? -1 : 0;
 }
 
-/* The stream goes on under another number. */
+/* The stream goes on under another number; the set forgets the old one, as it would
+ * not find it any more (epoll(7)). */
 static ssize_t do_renumber(struct place *p, const struct step *s)
 {
 	int to = 150 + s->stream;
 
 	if (p->fd < 0 || p->fd == to)
 		return 0;
+	epoll_ctl(set, EPOLL_CTL_DEL, p->fd, NULL);
 	to = dup2(p->fd, to);
 	close(p->fd);
 	p->fd = to;
