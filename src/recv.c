@@ -99,14 +99,19 @@ static ssize_t pass(struct shmfd_record *rec, int flags)
 	return SHMFD_PASS;
 }
 
+static bool has_bytes(int fd)
+{
+	int there = 0;
+
+	return !shmfd_sys.ioctl(fd, FIONREAD, &there) && there;
+}
+
 /* An error stands in the socket and no byte before it: a receive would take it. */
 static bool has_error(int fd)
 {
 	struct pollfd p = { .fd = fd };
-	int there = 0;
 
-	return shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR) &&
-		!shmfd_sys.ioctl(fd, FIONREAD, &there) && !there;
+	return shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR) && !has_bytes(fd);
 }
 
 /* A kernel receive of at most @max bytes, made by us. */
@@ -568,6 +573,16 @@ static int send_pending(struct shmfd_stream *s, int fd)
 	return 0;
 }
 
+/*
+ * At the end of the stream: the peer of an AF_UNIX stream closed with input unread,
+ * which is told once (net/unix/af_unix.c).
+ */
+static bool take_reset(struct shmfd_stream *s)
+{
+	return shmfd_stream_is_reset(s) &&
+		!xchg_seq_cst(&shmfd_stream_record(s)->reset_told, 1);
+}
+
 /* One attempt: bytes, -errno, PASS, AGAIN or EMPTY. */
 static ssize_t attempt(struct receive *r, bool dontwait)
 {
@@ -604,6 +619,9 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		n = by_kernel(r, SIZE_MAX, r->flags & MSG_WAITALL ? r->flags :
 			      r->flags | MSG_DONTWAIT);
 		count_kernel(rec, n, r->flags);
+		/* it forgets a reset that it met (net/unix/af_unix.c) */
+		if (!n && (r->flags & MSG_WAITALL))
+			take_reset(r->s);
 		return (ssize_t)r->got + (n > 0 ? n : 0);
 	}
 	if (unlikely(load_relaxed(&rec->pending_err))) {
@@ -611,7 +629,9 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		/* what is there is read before the error is told */
 		n = by_kernel(r, SIZE_MAX, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT);
 		count_kernel(rec, n, r->flags);
-		return n > 0 ? n : -shmfd_take_error(r->s);
+		if (n > 0 || (!n && !r->total && has_bytes(shmfd_stream_fd(r->s, r->fd))))
+			return n;
+		return -shmfd_take_error(r->s);
 	}
 	if (unlikely(shmfd_resend_is_pending(r->s)) && !dontwait && !r->pending) {
 		shmfd_unlock(rec, &rec->rx_lock);
@@ -622,16 +642,6 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	pass(rec, r->flags);
 	shmfd_unlock(rec, &rec->rx_lock);
 	return SHMFD_PASS;
-}
-
-/*
- * At the end of the stream: the peer of an AF_UNIX stream closed with input unread,
- * which is told once (net/unix/af_unix.c).
- */
-static bool take_reset(struct shmfd_stream *s)
-{
-	return shmfd_stream_is_reset(s) &&
-		!xchg_seq_cst(&shmfd_stream_record(s)->reset_told, 1);
 }
 
 ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
@@ -693,6 +703,9 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		}
 		if (n < 0) {
 			n = r.got ? (ssize_t)r.got : n == -ETIMEDOUT ? -EAGAIN : n;
+			/* nothing was asked for: TCP waits once, then is content */
+			if (!r.total && rec->family != AF_UNIX)
+				n = 0;
 			break;
 		}
 	}
@@ -708,7 +721,6 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t mode;
-	int there = 0;
 
 	count_kernel(rec, n, flags);
 	/* [stream.P] */
@@ -720,8 +732,7 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	if (n || !s->seg)
 		return false;
 	/* at the end, that is, not a receive of nothing */
-	if (shmfd_stream_is_reset(s) && !shmfd_sys.ioctl(fd, FIONREAD, &there) && !there &&
-	    take_reset(s)) {
+	if (shmfd_stream_is_reset(s) && !has_bytes(fd) && take_reset(s)) {
 		store_relaxed(&rec->pending_err, ECONNRESET);
 		return true;
 	}
