@@ -573,16 +573,6 @@ static int send_pending(struct shmfd_stream *s, int fd)
 	return 0;
 }
 
-/*
- * At the end of the stream: the peer of an AF_UNIX stream closed with input unread,
- * which is told once (net/unix/af_unix.c).
- */
-static bool take_reset(struct shmfd_stream *s)
-{
-	return shmfd_stream_is_reset(s) &&
-		!xchg_seq_cst(&shmfd_stream_record(s)->reset_told, 1);
-}
-
 /* One attempt: bytes, -errno, PASS, AGAIN or EMPTY. */
 static ssize_t attempt(struct receive *r, bool dontwait)
 {
@@ -621,7 +611,7 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		count_kernel(rec, n, r->flags);
 		/* it forgets a reset that it met (net/unix/af_unix.c) */
 		if (!n && (r->flags & MSG_WAITALL))
-			take_reset(r->s);
+			shmfd_take_reset(r->s);
 		return (ssize_t)r->got + (n > 0 ? n : 0);
 	}
 	if (unlikely(load_relaxed(&rec->pending_err))) {
@@ -642,6 +632,15 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 	pass(rec, r->flags);
 	shmfd_unlock(rec, &rec->rx_lock);
 	return SHMFD_PASS;
+}
+
+/* What a call returns whose wait ended with @err. */
+static ssize_t waited_in_vain(const struct receive *r, ssize_t err)
+{
+	/* nothing was asked for: TCP waits once, then is content */
+	if (r->got || (!r->total && r->rec->family != AF_UNIX))
+		return (ssize_t)r->got;
+	return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
 ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
@@ -702,10 +701,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 			continue;
 		}
 		if (n < 0) {
-			n = r.got ? (ssize_t)r.got : n == -ETIMEDOUT ? -EAGAIN : n;
-			/* nothing was asked for: TCP waits once, then is content */
-			if (!r.total && rec->family != AF_UNIX)
-				n = 0;
+			n = waited_in_vain(&r, n);
 			break;
 		}
 	}
@@ -732,7 +728,7 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	if (n || !s->seg)
 		return false;
 	/* at the end, that is, not a receive of nothing */
-	if (shmfd_stream_is_reset(s) && !has_bytes(fd) && take_reset(s)) {
+	if (shmfd_stream_is_reset(s) && !has_bytes(fd) && shmfd_take_reset(s)) {
 		store_relaxed(&rec->pending_err, ECONNRESET);
 		return true;
 	}
@@ -741,31 +737,6 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	mode = load_relaxed(&rec->rx_mode);
 	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
 		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN); /* [stream.X] */
-}
-
-int shmfd_take_error(struct shmfd_stream *s)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	int same;
-	socklen_t len = sizeof(same);
-
-	if (load_relaxed(&rec->pending_err)) {
-		/* the kernel may know it too: it is told once */
-		shmfd_sys.getsockopt(load_relaxed(&s->fd), SOL_SOCKET, SO_ERROR, &same, &len);
-		return (int)xchg_seq_cst(&rec->pending_err, 0);
-	}
-	return take_reset(s) ? ECONNRESET : 0;
-}
-
-int shmfd_socket_error(struct shmfd_stream *s, int err)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-
-	if (err != ECONNRESET || !s->seg)
-		return err ? err : shmfd_take_error(s);
-	store_relaxed(&rec->reset_told, 1);
-	store_relaxed(&rec->pending_err, 0);
-	return shmfd_reset_error(s);
 }
 
 int shmfd_recv_settle(struct shmfd_stream *s)

@@ -463,11 +463,57 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 	return t.done ? (ssize_t)t.done : n;
 }
 
+/* Ends the sending direction on whatever way it is.  *ret_sleeper: a thread of ours
+ * sleeps for room.  0, or PASS.  Under tx_lock. */
+static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	int ret = SHMFD_PASS;
+
+	switch (load_relaxed(&rec->tx_mode)) {
+	case SHMFD_MODE_RING:
+		ret = 0;
+		if (load_relaxed(&rec->wr_shut))
+			break;
+		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
+		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+		store_seq_cst(&rec->wr_shut, 1);
+		/* [wait.S] a thread of ours that sleeps for room: EPIPE is due */
+		*ret_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
+			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
+		if (is_frozen(s))
+			shmfd_resend_frozen(s, load_relaxed(&s->fd));
+		else
+			shmfd_send_wake(s);
+		break;
+	case SHMFD_MODE_RESEND:
+		if (shmfd_resend(s, load_relaxed(&s->fd), true)) {
+			/* goes out behind what is left */
+			store_seq_cst(&rec->wr_shut, 1);
+			ret = 0;
+			if (how == SHUT_RDWR)
+				shmfd_sys.shutdown(load_relaxed(&s->fd), SHUT_RD);
+		}
+		break;
+	default: {
+		uint32_t old = load_seq_cst(&s->tx.dir->attn); /* [stream.A] */
+
+		/* end-of-file goes by the kernel: never switch any more */
+		while ((old & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_OFFERED &&
+		       /* [stream.A] */
+		       !cas_seq_cst(&s->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
+			;
+		store_seq_cst(&rec->wr_shut, 1);
+	}
+	}
+	return ret;
+}
+
 int shmfd_shutdown(struct shmfd_stream *s, int how)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	bool own_sleeper = false;
-	int ret = SHMFD_PASS;
+	int ret;
 
 	if (how < 0 || how > 2)
 		return SHMFD_PASS;
@@ -475,7 +521,6 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	if (load_acquire(&rec->phase) == SHMFD_PAIRED && shmfd_wait_has_ended(&s->wait))
 		shmfd_stream_peer_left(s);
 	if (s->seg && rec->family != AF_UNIX && load_relaxed(&rec->wr_shut) &&
-	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
 	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		return -ENOTCONN;	/* both ends have sent their FIN */
 	/* both, by one call or by two: the kernel resets who writes on */
@@ -497,35 +542,7 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 		return SHMFD_PASS;
 	if (!s->seg || shmfd_lock(rec, &rec->tx_lock))
 		return SHMFD_PASS;
-	switch (load_relaxed(&rec->tx_mode)) {
-	case SHMFD_MODE_RING:
-		ret = 0;
-		if (load_relaxed(&rec->wr_shut))
-			break;
-		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
-		store_seq_cst(&rec->wr_shut, 1);
-		/* [wait.S] a thread of ours that sleeps for room: EPIPE is due */
-		own_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
-			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
-		if (is_frozen(s))
-			shmfd_resend_frozen(s, load_relaxed(&s->fd));
-		else
-			shmfd_send_wake(s);
-		break;
-	case SHMFD_MODE_RESEND:
-		shmfd_resend(s, load_relaxed(&s->fd), true);
-		break;
-	default: {
-		uint32_t old = load_seq_cst(&s->tx.dir->attn); /* [stream.A] */
-
-		/* end-of-file goes by the kernel: never switch any more */
-		while ((old & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_OFFERED &&
-		       /* [stream.A] */
-		       !cas_seq_cst(&s->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
-			;
-	}
-	}
+	ret = shut_tx(s, how, &own_sleeper);
 	shmfd_unlock(rec, &rec->tx_lock);
 	if (own_sleeper)
 		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);

@@ -397,6 +397,11 @@ ssize_t shmfd_unsent(struct shmfd_stream *s);
  */
 int shmfd_recv_settle(struct shmfd_stream *s);
 
+/*
+ * At the end of the stream: the peer of an AF_UNIX stream closed with input unread,
+ * which is told once (net/unix/af_unix.c).
+ */
+bool shmfd_take_reset(struct shmfd_stream *s);
 /* Takes the error SO_ERROR has to report and clears it; 0 if none. */
 int shmfd_take_error(struct shmfd_stream *s);
 /* The kernel took @err for SO_ERROR, 0: none.  What to report. */
