@@ -20,11 +20,12 @@
 /* Level-triggered, and the kernel knows a part: what it says now. */
 static uint32_t kernel_part(const struct shmfd_stream *s)
 {
-	struct pollfd p = { .fd = s->reg.fd, .events = (short)s->reg.watched };
+	uint32_t want = s->reg.watched | (s->reg.events & EPOLLRDHUP);
+	struct pollfd p = { .fd = s->reg.fd, .events = (short)want };
 
 	if ((s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
 		return 0;
-	return (uint16_t)p.revents & (s->reg.watched | EPOLLHUP | EPOLLERR);
+	return (uint16_t)p.revents & (want | EPOLLHUP | EPOLLERR);
 }
 
 /* True if a record came into the ring since the last call. */

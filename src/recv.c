@@ -609,9 +609,6 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		n = by_kernel(r, SIZE_MAX, r->flags & MSG_WAITALL ? r->flags :
 			      r->flags | MSG_DONTWAIT);
 		count_kernel(rec, n, r->flags);
-		/* it forgets a reset that it met (net/unix/af_unix.c) */
-		if (!n && (r->flags & MSG_WAITALL))
-			shmfd_take_reset(r->s);
 		return (ssize_t)r->got + (n > 0 ? n : 0);
 	}
 	if (unlikely(load_relaxed(&rec->pending_err))) {
