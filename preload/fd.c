@@ -6,7 +6,8 @@
  *
  * Hidden descriptors are not there for the host.  A vfork child has a table of
  * its own in the kernel but our memory: it touches nothing of ours, but a stream
- * that it duplicates goes back to the kernel for what it will exec.
+ * that it duplicates goes back to the kernel for what it will exec.  Hidden
+ * descriptors are close-on-exec, so it may keep them.
  */
 #include "shim.h"
 
@@ -19,12 +20,15 @@ int close(int fd)
 {
 	uint32_t kind = shmfd_fd_lookup(fd) & SHMFD_FD_KIND_MASK;
 
-	if (likely(kind == (uint32_t)SHMFD_FD_NONE) || shim_is_vfork())
+	if (likely(kind == (uint32_t)SHMFD_FD_NONE))
 		return real.close(fd);
-	switch (kind) {
-	case SHMFD_FD_HIDDEN:
+	if (kind == (uint32_t)SHMFD_FD_HIDDEN) {
 		errno = EBADF;
 		return -1;
+	}
+	if (shim_is_vfork())
+		return real.close(fd);
+	switch (kind) {
 	case SHMFD_FD_STREAM:
 		return shmfd_stream_close(fd, real.close);
 	case SHMFD_FD_EPOLL:
@@ -41,10 +45,13 @@ int __close(int fd) __attribute__((alias("close")));
 int close_range(unsigned int first, unsigned int last, int flags)
 {
 	unsigned int top = shmfd_fd_top(), from = first;
+	bool vfork_child;
 	int ret = 0;
 
-	if (first > last || (flags & ~(int)CLOSE_RANGE_UNSHARE) || !top || shim_is_vfork())
+	if (first > last || (flags & ~(int)CLOSE_RANGE_UNSHARE) || !top)
 		return real.close_range(first, last, flags);
+	/* its links have to ring when it hands a stream over to what it execs */
+	vfork_child = shim_is_vfork();
 	for (unsigned int fd = first; fd <= last && fd <= top; fd++) {
 		uint32_t kind = shmfd_fd_lookup((int)fd) & SHMFD_FD_KIND_MASK;
 
@@ -52,7 +59,7 @@ int close_range(unsigned int first, unsigned int last, int flags)
 			if (fd > from)
 				ret |= real.close_range(from, fd - 1, flags);
 			from = fd + 1;
-		} else if (kind != (uint32_t)SHMFD_FD_NONE) {
+		} else if (kind != (uint32_t)SHMFD_FD_NONE && !vfork_child) {
 			close((int)fd);
 		}
 	}

@@ -29,11 +29,11 @@
  * stream is held: both directions stay in the kernel until the host arms it
  * again.
  *
- * What is not done here exactly, and so makes streams retreat: several threads
- * asleep in one set, a set shared over fork (EPOLL: the set goes on reporting
- * what is unread in a ring); a stream that is registered twice, a set that is
- * itself polled or nested (SETS: the kernel answers for it, so what is unread
- * goes there first).
+ * What is not done here exactly, and so makes streams retreat: several threads in
+ * one set's wait, asleep or not (one would take the bells of another), a set shared
+ * over fork (EPOLL: the set goes on reporting what is unread in a ring); a stream that
+ * is registered twice, a set that is itself polled or nested (SETS: the kernel answers
+ * for it, so what is unread goes there first).
  *
  * U: used: a place is taken by CAS, and free again when its streams have
  * forgotten the set.
@@ -104,6 +104,7 @@ static struct shmfd_set *set_make(int ep)
 		sets[i].kick = 0;
 		store_relaxed(&sets[i].tagged, 0);
 		store_relaxed(&sets[i].ever_tagged, 0);
+		store_relaxed(&sets[i].inside, 0);
 		store_relaxed(&sets[i].sleepers, 0);
 		store_relaxed(&sets[i].plain, 0);
 		store_relaxed(&sets[i].inherited, 0);
@@ -558,6 +559,7 @@ void shmfd_ready_fork_child(void)
 			continue;
 		store_relaxed(&sets[i].lock, 0);
 		sets[i].nested = 0;
+		store_relaxed(&sets[i].inside, 0);
 		store_relaxed(&sets[i].sleepers, 0);
 		store_relaxed(&sets[i].inherited, 1);
 		if (sets[i].kick)	/* the parent's goes on in the kernel's set */

@@ -21,7 +21,8 @@ struct shmfd_set {
 	_Atomic uint32_t lock;
 	_Atomic uint32_t tagged;	/* streams of it under our tag */
 	_Atomic uint32_t ever_tagged;
-	_Atomic uint32_t sleepers;
+	_Atomic uint32_t inside;	/* threads in a wait, of a process that has several */
+	_Atomic uint32_t sleepers;	/* of these, asleep */
 	_Atomic uint32_t plain;		/* no rings in this set any more */
 	_Atomic uint32_t inherited;	/* by a fork, and not used here since */
 	bool collides;			/* host data with our prefix came: never tag */

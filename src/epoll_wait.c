@@ -391,12 +391,7 @@ static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64
 {
 	int ms, n;
 
-	if (fetch_add_acq_rel(&e->sleepers, 1) && load_relaxed(&e->tagged)) {
-		/* one bell wakes one of several sleepers: leave it to the kernel */
-		fetch_sub_acq_rel(&e->sleepers, 1);
-		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
-		return 0;
-	}
+	fetch_add_acq_rel(&e->sleepers, 1);
 	n = arm_all(e, ev, max);
 	if (!n) {
 		ms = left_ns < 0 ? -1 : left_ns > 2000000000000000ll ? 2000000000 :
@@ -445,11 +440,19 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 		     const sigset_t *mask)
 {
 	struct shmfd_set *e = shmfd_set_of(ep);
+	bool counted;
 	int n, saved = errno;
 
 	if (!e || max <= 0 || shmfd_is_bad_pointer(ev, sizeof(*ev)) || e->fd != ep)
 		return SHMFD_PASS;
+	/* a bell is for one thread, and taken by whoever looks first: leave it to the
+	 * kernel.  Of two that come, one sees the other, before either may sleep */
+	counted = !__libc_single_threaded;
+	if (counted && fetch_add_acq_rel(&e->inside, 1))
+		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
 	n = wait_set(e, ev, max, timeout_ns, mask);
+	if (counted)
+		fetch_sub_acq_rel(&e->inside, 1);
 	errno = saved;	/* a success does not touch it */
 	return n;
 }

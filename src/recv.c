@@ -430,6 +430,10 @@ static ssize_t offered(struct receive *r, bool dontwait)
 	}
 	store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 	shmfd_unlock(rec, &rec->rx_lock);
+	/* cancelled by a peer that leaves, not by its shutdown: a receive in the kernel
+	 * would not see the link's end, and what we owe it */
+	if (load_seq_cst(&d->attn) & SHMFD_DIR_HAND_OVER) /* [stream.A] */
+		shmfd_stream_peer_left(r->s);
 	return AGAIN;
 }
 

@@ -8,6 +8,7 @@
 #include "table.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,10 +16,15 @@
 #include "atomic.h"
 #include "fdmap.h"
 #include "segment.h"
+#include "spin.h"
 #include "sys.h"
 
+enum { MAKING = 1, MADE };
+
+#define MAKING_MAX_NS	1000000000ll	/* some 50 us, if the maker runs */
+
 struct shmfd_table *shmfd_table;
-static _Atomic uint32_t making;
+static _Atomic uint32_t making;	/* 0, MAKING or MADE */
 
 static int make(void)
 {
@@ -78,17 +84,34 @@ static int scan(struct shmfd_table *t, bool reclaim)
 	return -ENOMEM;
 }
 
+/* Threads that need the first table at once wait for it; a signal handler that
+ * interrupted its making can not.  0 or -errno. */
+static int make_once(void)
+{
+	int64_t limit = shmfd_now_ns() + MAKING_MAX_NS;
+	uint32_t none = 0;
+	int ret;
+
+	while (!cas_acquire(&making, &none, MAKING)) { /* [table.M] */
+		if (load_acquire(&making) == MADE) /* [table.M] */
+			return 0;
+		if (shmfd_now_ns() > limit)
+			return -EDEADLK;
+		sched_yield();
+		none = 0;
+	}
+	ret = make();
+	store_release(&making, ret ? 0 : MADE); /* [table.M] */
+	return ret;
+}
+
 int shmfd_table_alloc(void)
 {
 	struct shmfd_record *rec;
 	int saved = errno, i;
-	uint32_t none = 0;
 
-	if (!shmfd_table) {
-		if (!cas_acquire(&making, &none, 1)) /* [table.M] */
-			return -ENOMEM; /* another thread makes it now */
-		i = shmfd_table ? 0 : make();
-		store_release(&making, 0); /* [table.M] */
+	if (load_acquire(&making) != MADE) { /* [table.M] */
+		i = make_once();
 		errno = saved;
 		if (i < 0)
 			return i;

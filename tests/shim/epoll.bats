@@ -53,6 +53,10 @@ load run_modes
 	check epoll_nested
 }
 
+@test "another thread looks at the set while one sleeps in it" {
+	check epoll_two_waiters
+}
+
 @test "another thread changes the set while one sleeps in it" {
 	check epoll_threads
 }

@@ -45,6 +45,10 @@ load run_modes
 	check vfork_stdin
 }
 
+@test "exec of the receiver while the sender's read loses its ring" {
+	check cancelled_read
+}
+
 @test "exec, spawn, SCM_RIGHTS, stdio: what a peer left unread that is gone" {
 	check hand_over_gone
 }

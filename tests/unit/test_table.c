@@ -225,9 +225,47 @@ static void test_threads_never_get_the_same_record(void **state)
 	}
 }
 
+static pthread_barrier_t ready;
+
+static void *first_record(void *arg)
+{
+	pthread_barrier_wait(&ready);
+	*(int *)arg = shmfd_table_alloc();
+	return NULL;
+}
+
+/* The table is made once, by whichever thread comes first; the others wait. */
+static void test_first_records_of_many_threads(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		pid_t child = fork();
+		int status;
+
+		assert_true(child >= 0);
+		if (!child) {
+			pthread_t thread[8];
+			int got[8], bad = 0;
+
+			pthread_barrier_init(&ready, NULL, NR(thread));
+			for (size_t i = 0; i < NR(thread); i++)
+				pthread_create(&thread[i], NULL, first_record, &got[i]);
+			for (size_t i = 0; i < NR(thread); i++) {
+				pthread_join(thread[i], NULL);
+				bad |= got[i] < 0;
+			}
+			_exit(bad);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest test[] = {
+		/* before this process has a table */
+		cmocka_unit_test(test_first_records_of_many_threads),
 		cmocka_unit_test(test_refused_table_can_be_made_later),
 		cmocka_unit_test(test_record_is_zeroed_and_held),
 		cmocka_unit_test(test_full_table_is_enomem_and_takes_back),
