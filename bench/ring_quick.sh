@@ -122,6 +122,7 @@ for placement in two one; do
 	row p50 p99 -- pingpong 1024 8000 epoll "$placement"
 	row p50 -- pingpong 65536 2000 blocking "$placement"
 	row MB/s -- oneway 64 0.5 "$placement"
+	row MB/s -- oneway 16384 0.5 "$placement"
 	row MB/s -- oneway 65536 0.5 "$placement"
 	row conn/s -- connrate 2000 "$placement"
 done
