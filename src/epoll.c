@@ -210,6 +210,8 @@ int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t e
 	struct epoll_event ev = { .events = events, .data.u64 = data };
 
 	s->reg.watched = events;
+	if (unlikely(s->reg.lost))
+		return 0;
 	/* under our tag (again, if a fork's child gave it back): to be restored */
 	if (data >> 32 == shmfd_set_prefix)
 		store_relaxed(&shmfd_stream_record(s)->reg_restored, 0);
@@ -365,7 +367,7 @@ static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	struct epoll_event none = { 0 };
 
-	if (!shmfd_stream_knows_more(s) && !s->reg.disarmed) {
+	if (!shmfd_stream_knows_more(s) && !s->reg.disarmed && !s->reg.lost) {
 		untag(e, s, false);
 		return;
 	}
@@ -425,13 +427,17 @@ void shmfd_ready_number_closed(struct shmfd_stream *s, int fd)
 	if (!e || s->reg.fd != fd)
 		return;
 	end_parked(s);
-	if (!s->reg.set || load_acquire(&shmfd_stream_record(s)->phase) != SHMFD_LEFT)
+	if (!s->reg.tagged)
 		return;
 	/* the kernel's set holds on to the file, but nobody can change that any
-	 * more without the number (epoll(7)): it answers alone */
+	 * more without the number (epoll(7)): for good, it tells every change, and
+	 * report() asks the socket */
 	shmfd_set_lock(e);
-	untag(e, s, false);
-	s->reg = (struct shmfd_reg){ .many = true };
+	shmfd_set_kernel_mod(e, s, (s->reg.events & (SHMFD_SET_IN | SHMFD_SET_OUT)) | EPOLLET,
+			     shmfd_set_tag(s, false));
+	s->reg.lost = true;
+	s->reg.fd = -1;
+	shmfd_set_heat(e, s);
 	shmfd_set_unlock(e);
 }
 

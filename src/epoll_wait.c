@@ -21,7 +21,7 @@
 static uint32_t kernel_part(const struct shmfd_stream *s)
 {
 	uint32_t want = s->reg.watched | (s->reg.events & EPOLLRDHUP);
-	struct pollfd p = { .fd = s->reg.fd, .events = (short)want };
+	struct pollfd p = { .fd = load_relaxed(&s->fd), .events = (short)want };
 
 	if ((s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
 		return 0;
@@ -66,6 +66,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		if (!s->reg.tagged)	/* the kernel reports all of it by itself */
 			return 0;
 	}
+	if (unlikely(s->reg.lost) && load_acquire(&rec->phase) == SHMFD_LEFT)
+		kbits |= kernel_part(s);
 	/* arrivals before bits: a record between the two looks is reported now,
 	 * not counted as seen and forgotten */
 	if ((s->reg.events & EPOLLET) && arrived(s)) {

@@ -97,6 +97,7 @@ struct shmfd_reg {
 	bool held;		/* a one-shot from before the pairing: see epoll.c */
 	bool hot;		/* in the hot list */
 	bool many;		/* registered more than once: kernel only */
+	bool lost;		/* its number was closed: the kernel's entry stays as it is */
 	uint32_t served;	/* the set's count when it last had an event */
 	uint32_t next, prev;	/* hot list: stream index plus 1 */
 };

@@ -285,12 +285,9 @@ static ssize_t do_shutdown(struct place *p, const struct step *s)
 
 static ssize_t do_close(struct place *p, const struct step *s)
 {
-	int ret;
+	int ret = close(p->fd);
 
 	(void)s;
-	if (p->spare >= 0)
-		epoll_ctl(set, EPOLL_CTL_DEL, p->fd, NULL);
-	ret = close(p->fd);
 	p->fd = p->spare;
 	p->spare = -1;
 	return ret;
