@@ -124,7 +124,8 @@ worker() {
 			[ "$expect" != holds ] || verdict=proved
 			echo "$verdict  $model: $text [$expect: $why]"
 		else
-			echo "NOT OK $model: $text [$switches; expected: $expect; got: ${why:-no error}]"
+			echo "NOT OK $model: $text [$switches; expected: $expect;" \
+				"got: ${why:-no error}]"
 		fi
 	done < <(rows)
 }
