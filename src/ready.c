@@ -95,8 +95,6 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 		if (shmfd_send_has_room(s) ||
 		    (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
 			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
-		if (load_relaxed(&rec->wr_shut) && far_shut)
-			bits |= POLLHUP;
 		if (!(bits & POLLOUT)) {
 			store_relaxed(&s->tx_nospace, 1);
 			if (!load_relaxed(&s->full_since) && (events & OUT_BITS))
@@ -105,6 +103,8 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	} else {
 		kernel |= events & OUT_BITS;
 	}
+	if (far_shut && load_relaxed(&rec->wr_shut))
+		bits |= POLLHUP;
 	if (unlikely(load_relaxed(&rec->pending_err) || shmfd_stream_is_reset(s)))
 		bits |= POLLERR | POLLHUP | POLLIN | POLLRDNORM | POLLRDHUP;
 	*ret_kernel = kernel;
