@@ -204,11 +204,20 @@ uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
 	return want ? want | (s->reg.events & EPOLLET) : 0;
 }
 
+/* A forked child shares the kernel's set with its parent, which goes on with it: what
+ * the child closes or leaves changes nothing there, before it uses the set itself. */
+static int set_ctl(struct shmfd_set *e, int op, int fd, struct epoll_event *ev)
+{
+	return load_relaxed(&e->inherited) ? 0 : shmfd_sys.epoll_ctl(e->fd, op, fd, ev);
+}
+
 int shmfd_set_kernel_mod(struct shmfd_set *e, struct shmfd_stream *s, uint32_t events,
 			 uint64_t data)
 {
 	struct epoll_event ev = { .events = events, .data.u64 = data };
 
+	if (unlikely(load_relaxed(&e->inherited)))
+		return 0;
 	s->reg.watched = events;
 	if (unlikely(s->reg.lost))
 		return 0;
@@ -269,9 +278,9 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 	s->reg.counted = false;
 	fetch_sub_acq_rel(&e->tagged, 1);
 	if (!s->reg.unlinked)
-		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
+		set_ctl(e, EPOLL_CTL_DEL, s->wait.link, &none);
 	if (s->reg.parked) {	/* the host has deleted it long ago */
-		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->reg.fd, &none);
+		set_ctl(e, EPOLL_CTL_DEL, s->reg.fd, &none);
 		s->reg.parked = false;
 		s->reg.set = 0;
 		return;
@@ -345,7 +354,7 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	if (!__libc_single_threaded && load_acquire(&shmfd_stream_record(s)->rx_inflight))
 		return false;
 	shmfd_set_lock(e);
-	ok = !load_relaxed(&e->plain) && !s->reg.many;
+	ok = !load_relaxed(&e->plain) && !load_relaxed(&e->inherited) && !s->reg.many;
 	if (ok && !s->reg.tagged && (s->reg.events & EPOLLONESHOT))
 		s->reg.held = true;
 	else if (ok)
@@ -383,7 +392,7 @@ static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 /* A direction may have changed its mode.  Under the set's lock. */
 void shmfd_set_changed(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	if (!s->reg.tagged)
+	if (!s->reg.tagged || load_relaxed(&e->inherited))
 		return;
 	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT)
 		settle_left(e, s);
@@ -427,7 +436,7 @@ void shmfd_ready_number_closed(struct shmfd_stream *s, int fd)
 	if (!e || s->reg.fd != fd)
 		return;
 	end_parked(s);
-	if (!s->reg.tagged)
+	if (!s->reg.tagged || load_relaxed(&e->inherited))
 		return;
 	/* the kernel's set holds on to the file, but nobody can change that any
 	 * more without the number (epoll(7)): for good, it tells every change, and
@@ -498,8 +507,11 @@ void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why)
 	for (uint32_t i = 0; load_relaxed(&e->tagged) && i < SHMFD_TABLE_RECORDS; i++) {
 		struct shmfd_stream *s = &shmfd_streams[i];
 
-		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e && s->reg.tagged)
+		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e && s->reg.tagged) {
 			shmfd_stream_retreat(s, why);
+			/* one that had left before this process looked */
+			shmfd_ready_changed(s);
+		}
 	}
 }
 

@@ -53,6 +53,10 @@ load run_modes
 	check epoll_nested
 }
 
+@test "a forked child closes a stream that is in its parent's set" {
+	check epoll_fork_close
+}
+
 @test "another thread looks at the set while one sleeps in it" {
 	check epoll_two_waiters
 }
