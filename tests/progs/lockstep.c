@@ -283,11 +283,16 @@ static ssize_t do_shutdown(struct place *p, const struct step *s)
 	return shutdown(p->fd, (int)(s->way % 3));
 }
 
+/* With a second number left, the set forgets the first before: nobody could change
+ * that entry any more (epoll(7)). */
 static ssize_t do_close(struct place *p, const struct step *s)
 {
-	int ret = close(p->fd);
+	int ret;
 
 	(void)s;
+	if (p->spare >= 0)
+		epoll_ctl(set, EPOLL_CTL_DEL, p->fd, NULL);
+	ret = close(p->fd);
 	p->fd = p->spare;
 	p->spare = -1;
 	return ret;
@@ -306,8 +311,7 @@ static ssize_t do_dup(struct place *p, const struct step *s)
 	return p->spare < 0 ? -1 : 0;
 }
 
-/* The stream goes on under another number; the set forgets the old one first: nobody
- * could change that entry any more (epoll(7)). */
+/* The stream goes on under another number, and leaves the set. */
 static ssize_t do_renumber(struct place *p, const struct step *s)
 {
 	int to = 150 + s->stream;
