@@ -51,7 +51,7 @@ int poll(struct pollfd *p, nfds_t nr, int timeout)
 {
 	int ret = SHMFD_PASS;
 
-	if (p && concerns_us(p, nr))
+	if (!shmfd_is_bad_pointer(p, sizeof(*p)) && concerns_us(p, nr))
 		ret = shmfd_poll(p, nr, timeout < 0 ? -1 : timeout * 1000000ll, NULL);
 	return ret == SHMFD_PASS ? real.poll(p, nr, timeout) : (int)shim_result(ret);
 }
@@ -69,7 +69,7 @@ int ppoll(struct pollfd *p, nfds_t nr, const struct timespec *t, const sigset_t 
 {
 	int ret = SHMFD_PASS;
 
-	if (p && concerns_us(p, nr) &&
+	if (!shmfd_is_bad_pointer(p, sizeof(*p)) && concerns_us(p, nr) &&
 	    (!t || (t->tv_sec >= 0 && (unsigned long)t->tv_nsec < 1000000000)))
 		ret = shmfd_poll(p, nr, to_ns(t), mask);
 	return ret == SHMFD_PASS ? real.ppoll(p, nr, t, mask) : (int)shim_result(ret);

@@ -39,10 +39,6 @@
 #define CONNECT_MS	100	/* on loopback it is done when connect returns */
 #define UNREAD_MAX	(4u << 20)
 
-#ifndef SO_COOKIE
-#define SO_COOKIE	57
-#endif
-
 /* What the host has not read, in a mapping. */
 struct unread {
 	uint8_t *data;
@@ -244,14 +240,6 @@ static int make_heir(struct shmfd_stream *s, int fd)
 
 /* ---- the numbers ------------------------------------------------------------------- */
 
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
-}
-
 /* Puts @heir behind every number of this process that is @word's socket. */
 static void take_place(int heir, uint32_t word, uint64_t cookie, bool vfork_child)
 {
@@ -260,7 +248,7 @@ static void take_place(int heir, uint32_t word, uint64_t cookie, bool vfork_chil
 	for (unsigned int fd = 0; fd <= top; fd++) {
 		int flags;
 
-		if (shmfd_fd_lookup((int)fd) != word || cookie_of((int)fd) != cookie)
+		if (shmfd_fd_lookup((int)fd) != word || shmfd_cookie((int)fd) != cookie)
 			continue;
 		flags = shmfd_sys.fcntl((int)fd, F_GETFD, 0);
 		if (!vfork_child)
@@ -280,6 +268,12 @@ void shmfd_hand_over(int fd, enum shmfd_reason why, bool vfork_child)
 
 	if (!s)
 		return;
+	/* of other threads, since the vfork: the child has not got that */
+	if (vfork_child && s->seg && shmfd_cookie(s->wait.link) != s->link_cookie) {
+		shmfd_stream_put(s);
+		errno = saved;
+		return;
+	}
 	shmfd_stream_retreat(s, why);
 	shmfd_stream_flush(s, fd);
 	reg = s->reg;
@@ -289,7 +283,7 @@ void shmfd_hand_over(int fd, enum shmfd_reason why, bool vfork_child)
 		heir = make_heir(s, fd);
 	shmfd_stream_put(s);
 	if (heir >= 0) {
-		cookie = cookie_of(fd);
+		cookie = shmfd_cookie(fd);
 		take_place(heir, word, cookie, vfork_child);
 		if (ours)
 			shmfd_epoll_again(&reg);

@@ -242,6 +242,14 @@ static struct next not_yet(struct shmfd_record *rec)
 	return (struct next){ 0 };
 }
 
+uint64_t shmfd_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
 static struct next step_first(struct shmfd_record *rec, int fd)
 {
 	socklen_t len = sizeof(rec->cookie);
@@ -526,6 +534,7 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 	}
 	shmfd_unlock(rec, &rec->meet_lock);
 	if (next.retreat)
-		shmfd_stream_retreat(s, SHMFD_WHY_EPOLL);
+		shmfd_stream_retreat(s, load_acquire(&rec->holders) != 1 ?
+				     SHMFD_WHY_SHARED : SHMFD_WHY_EPOLL);
 	errno = saved;
 }

@@ -493,9 +493,14 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
 		.dir = &seg->dir[!out],
 	};
 	s->seg = seg;
+	s->link_cookie = shmfd_cookie(s->wait.link);
 	ended.promoted++;
 	store_relaxed(&rec->reason, SHMFD_WHY_NONE);
 	store_seq_cst(&rec->phase, SHMFD_PAIRED); /* [stream.P] */
+	/* a child that was forked since the meeting began has no rings: counted before
+	 * it exists, so either we see it, or it has what is set above */
+	if (load_seq_cst(&rec->holders) != 1)
+		return false;
 	shmfd_log(3, "fd %d may go by rings of %u bytes", load_relaxed(&s->fd), ring_cap);
 	/* who sleeps in poll since before watches the socket only */
 	shmfd_kick_others(s, -1);
@@ -699,7 +704,8 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	if (shmfd_lock(rec, &rec->meet_lock))
 		return;
 	phase = load_relaxed(&rec->phase);
-	if (phase == SHMFD_PAIRED && !leave_rings(s, l)) {
+	/* in such a child: who paired is about to leave, and used no ring */
+	if (phase == SHMFD_PAIRED && (!s->seg || !leave_rings(s, l))) {
 		shmfd_unlock(rec, &rec->meet_lock);
 		return;
 	}
@@ -727,7 +733,6 @@ static bool is_hand_over(enum shmfd_reason why)
 	case SHMFD_WHY_PASSED:
 	case SHMFD_WHY_FDOPEN:
 	case SHMFD_WHY_STDIO_FD:
-	case SHMFD_WHY_SPLICE:
 	case SHMFD_WHY_ASYNC:
 	case SHMFD_WHY_SETS:	/* a set that only the kernel answers for */
 		return true;

@@ -119,6 +119,7 @@ struct shmfd_stream {
 	_Atomic int fd;			/* one of its numbers */
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
+	uint64_t link_cookie;		/* of wait.link, once PAIRED */
 	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
 					 * select; SHMFD_IN_SET: a set may sleep on it */
 	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
@@ -328,6 +329,9 @@ static inline bool shmfd_stream_same_cpu(const struct shmfd_stream *s)
 
 	return cpu && peer ? peer == cpu : shmfd_one_cpu();
 }
+
+/* The kernel's number of the socket behind @fd, never used twice; 0: no socket (meet.c). */
+uint64_t shmfd_cookie(int fd);
 
 /* Seconds etc. of SO_RCVTIMEO/SO_SNDTIMEO, O_NONBLOCK: read from the kernel. */
 void shmfd_stream_sync_options(struct shmfd_stream *s, int fd);

@@ -26,6 +26,8 @@ static void server(int fd)
 	say_result("readv of a bad vector", readv(fd, bad, 2));
 	say_result("recvmsg of a bad header", recvmsg(fd, bad, 0));
 	say_result("readv into a bad part", readv(fd, iov, 2));
+	say_result("poll", poll(bad, 1, 0));
+	say_result("ppoll", ppoll(bad, 1, NULL, NULL));
 	n = (ssize_t)duo_read_all(fd, buf, 26);
 	say("the rest ends in '%.5s'", buf + n - 5);
 	duo_post();

@@ -41,6 +41,10 @@ load run_modes
 	check exec_one_way
 }
 
+@test "fork after every number of messages: parent and child go on" {
+	check fork_early
+}
+
 @test "a vfork child makes a used, close-on-exec stream the input of cat" {
 	check vfork_stdin
 }

@@ -115,6 +115,25 @@ static void test_trunc_drops_bytes_of_tcp_and_copies_those_of_unix(void **state)
 	pair_close(fd);
 }
 
+/* The kernel writes from then on; reading stays ours, and what is there stays readable. */
+static void test_splice_into_a_stream_leaves_its_input(void **state)
+{
+	static const int families[] = { AF_INET, AF_UNIX };
+	char buf[10];
+
+	(void)state;
+	for (size_t i = 0; i < NR(families); i++) {
+		int fd[2];
+
+		pair_meet(families[i], fd);
+		assert_int_equal(pair_send(fd[0], "there", 5, 0), 5);
+		pair_retreat(fd[1], SHMFD_WHY_SPLICE);
+		assert_int_equal(pair_recv(fd[1], buf, 10, MSG_DONTWAIT), 5);
+		assert_int_equal(pair_recv(fd[1], buf, 10, MSG_DONTWAIT), -EAGAIN);
+		pair_close(fd);
+	}
+}
+
 static void test_sendfile_reads_into_the_ring(void **state)
 {
 	int fd[2], file = memfd_create("input", MFD_CLOEXEC);
@@ -202,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_counts_of_unread_and_unsent),
 		cmocka_unit_test(test_ring_behind_bytes_on_their_way_is_not_counted),
 		cmocka_unit_test(test_trunc_drops_bytes_of_tcp_and_copies_those_of_unix),
+		cmocka_unit_test(test_splice_into_a_stream_leaves_its_input),
 		cmocka_unit_test(test_sendfile_reads_into_the_ring),
 		cmocka_unit_test(test_send_goes_on_by_kernel_when_the_ring_ends),
 	};
