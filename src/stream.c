@@ -678,6 +678,8 @@ static bool leave_rings(struct shmfd_stream *s, const struct leaving *l)
 	shmfd_unlock(rec, &rec->rx_lock);
 	leave_tx(s, l);
 	shmfd_unlock(rec, &rec->tx_lock);
+	/* before a close: the peer asks the kernel from then on, which knows when */
+	fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */
 	return true;
 }
 
@@ -716,7 +718,6 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	shmfd_unlock(rec, &rec->meet_lock);
 	shmfd_log(2, "fd %d goes back to the kernel: %s", l->fd, shmfd_report_reason(l->why));
 	if (phase == SHMFD_PAIRED) {
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */
 		shmfd_sys.shutdown(s->wait.link, SHUT_RDWR);
 		shmfd_ready_changed(s);
 	} else {

@@ -53,6 +53,10 @@ load run_modes
 	check epoll_nested
 }
 
+@test "the registered number is closed, a duplicate lives: its entry tells on" {
+	check epoll_lost_number
+}
+
 @test "a forked child closes a stream that is in its parent's set" {
 	check epoll_fork_close
 }

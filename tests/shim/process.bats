@@ -45,6 +45,10 @@ load run_modes
 	check fork_early
 }
 
+@test "a stream is promoted beside a vfork child, which execs" {
+	check vfork_promoted
+}
+
 @test "a vfork child makes a used, close-on-exec stream the input of cat" {
 	check vfork_stdin
 }

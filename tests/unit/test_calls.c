@@ -20,6 +20,7 @@
 
 #define LONG	(1 << 20)	/* more than a ring, and the kernel, hold */
 
+static const int families[] = { AF_INET, AF_UNIX };
 static char sent[LONG], got[LONG];
 
 static void fill(void)
@@ -33,7 +34,6 @@ static void fill(void)
 
 static void test_counts_of_unread_and_unsent(void **state)
 {
-	static const int families[] = { AF_INET, AF_UNIX };
 	char buf[10];
 
 	(void)state;
@@ -63,7 +63,6 @@ static void test_counts_of_unread_and_unsent(void **state)
 /* At the switch the kernel may hold a part only of what comes before the ring. */
 static void test_ring_behind_bytes_on_their_way_is_not_counted(void **state)
 {
-	static const int families[] = { AF_INET, AF_UNIX };
 	char buf[32];
 
 	(void)state;
@@ -118,7 +117,6 @@ static void test_trunc_drops_bytes_of_tcp_and_copies_those_of_unix(void **state)
 /* The kernel writes from then on; reading stays ours, and what is there stays readable. */
 static void test_splice_into_a_stream_leaves_its_input(void **state)
 {
-	static const int families[] = { AF_INET, AF_UNIX };
 	char buf[10];
 
 	(void)state;
