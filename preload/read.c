@@ -23,7 +23,7 @@ static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int fla
 ssize_t read(int fd, void *buf, size_t len)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 	bool again;
@@ -32,7 +32,7 @@ ssize_t read(int fd, void *buf, size_t len)
 		return real.read(fd, buf, len);
 	do {
 		again = false;
-		ret = receive(s, fd, &m, 0, true);
+		ret = len > SSIZE_MAX ? -EFAULT : receive(s, fd, &m, 0, true);
 		if (ret == SHMFD_PASS) {
 			ret = shim_outcome(real.read(fd, buf, len));
 			again = shim_recv_end(s, fd, ret, 0);
@@ -94,7 +94,7 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, so
 {
 	struct shmfd_stream *s = shim_get(fd);
 	struct sockaddr *to = sa.__sockaddr__;
-	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
 		.msg_iov = &v, .msg_iovlen = 1,
 		.msg_name = to, .msg_namelen = to && sa_len ? *sa_len : 0,
@@ -120,7 +120,7 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, so
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = buf, .iov_len = len };
+	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 	bool again;
@@ -153,30 +153,59 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
 	return recvfrom(fd, buf, len, flags, sa, sa_len);
 }
 
+/* An error that a receive would take, where no byte comes before it. */
+static bool has_error(int fd)
+{
+	struct pollfd p = { .fd = fd };
+	int there;
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR) &&
+		!ioctl(fd, FIONREAD, &there) && !there;
+}
+
+/* What is left until @until, as the kernel writes it back; false: nothing. */
+static bool time_left(struct timespec *t, int64_t until)
+{
+	int64_t ns = until - shmfd_now_ns();
+
+	if (ns < 0)
+		ns = 0;
+	t->tv_sec = ns / 1000000000;
+	t->tv_nsec = ns % 1000000000;
+	return ns > 0;
+}
+
+/* The order of linux/net/socket.c, do_recvmmsg(): an error of the socket is told
+ * before the first message; behind a message it stays in the socket. */
 int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct timespec *t)
 {
+	bool bad_time = t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
 	int64_t until = t ? shmfd_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec : 0;
-	unsigned int i;
+	int err = 0, saved = errno;
+	socklen_t len = sizeof(err);
+	unsigned int i = 0;
 
-	if (!shim_get_is(fd) || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
+	if (!shim_get_is(fd) || bad_time || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
 		return real.recvmmsg(fd, v, nr, flags, t);
-	/* the time-out is looked at between messages only (recvmmsg(2), BUGS) */
-	for (i = 0; i < nr; i++) {
-		int one = flags & ~MSG_WAITFORONE;
-		ssize_t n;
+	if (!(flags & MSG_ERRQUEUE) && !getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) && err) {
+		errno = err;
+		return -1;
+	}
+	while (i < nr && !(i && has_error(fd))) {
+		ssize_t n = recvmsg(fd, &v[i].msg_hdr, (flags & ~MSG_WAITFORONE) |
+				    (i && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0));
 
-		if (i && (flags & MSG_WAITFORONE))
-			one |= MSG_DONTWAIT;
-		n = recvmsg(fd, &v[i].msg_hdr, one);
 		if (n < 0)
 			break;
-		v[i].msg_len = (unsigned int)n;
-		if (t && shmfd_now_ns() >= until) {
-			i++;
+		v[i++].msg_len = (unsigned int)n;
+		/* looked at between messages only (recvmmsg(2), BUGS) */
+		if (t && !time_left(t, until))
 			break;
-		}
 	}
-	return i || !nr ? (int)i : -1;
+	if (!i && nr)
+		return -1;
+	errno = saved;
+	return (int)i;
 }
 
 static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)

@@ -23,6 +23,7 @@
 #include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
@@ -87,6 +88,13 @@ static inline struct shmfd_stream *shim_get(int fd)
 	if (likely(!((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) & SHMFD_FD_KIND_MASK)))
 		return shmfd_stream_get(fd);
 	return NULL;
+}
+
+/* What the kernel makes of the length of one buffer (linux/fs/read_write.c, MAX_RW_COUNT);
+ * read(2) and write(2) refuse one beyond SSIZE_MAX before. */
+static inline size_t shim_length(size_t len)
+{
+	return len < 0x7ffff000 ? len : 0x7ffff000;
 }
 
 /* True if @fd is a stream now. */

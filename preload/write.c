@@ -37,13 +37,13 @@ static ssize_t sent(struct shmfd_stream *s, int fd, ssize_t n)
 ssize_t write(int fd, const void *buf, size_t len)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 
 	if (!s)
 		return real.write(fd, buf, len);
-	ret = transmit(s, fd, &m, 0);
+	ret = len > SSIZE_MAX ? -EFAULT : transmit(s, fd, &m, 0);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.write(fd, buf, len));
 	return shim_put_send(s, ret, 0);
@@ -82,7 +82,7 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_
 	       socklen_t sa_len)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
 		.msg_iov = &v, .msg_iovlen = 1,
 		.msg_name = (void *)(uintptr_t)sa.__sockaddr__, .msg_namelen = sa_len,
@@ -100,7 +100,7 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 

@@ -53,6 +53,8 @@ static size_t iov_total(const struct iovec *iov, size_t nr)
 
 int shmfd_check_msg(const struct msghdr *m)
 {
+	bool missing = false;
+
 	if (m->msg_iovlen && shmfd_is_bad_pointer(m->msg_iov, m->msg_iovlen * sizeof(*m->msg_iov)))
 		return -EFAULT;
 	for (size_t i = 0; i < m->msg_iovlen; i++) {
@@ -62,10 +64,13 @@ int shmfd_check_msg(const struct msghdr *m)
 	for (size_t i = 0; i < m->msg_iovlen; i++) {
 		const struct iovec *v = &m->msg_iov[i];
 
-		if (v->iov_len && shmfd_is_bad_pointer(v->iov_base, v->iov_len))
+		if (!v->iov_len || !shmfd_is_bad_pointer(v->iov_base, v->iov_len))
+			continue;
+		if ((uintptr_t)v->iov_base >= SHMFD_PAGE)
 			return -EFAULT;
+		missing = true;
 	}
-	return 0;
+	return missing;
 }
 
 size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip, size_t max)
@@ -644,6 +649,17 @@ static ssize_t waited_in_vain(const struct receive *r, ssize_t err)
 	return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
+/* The kernel notices memory that is missing when it has something to put there. */
+static ssize_t no_memory(struct shmfd_stream *s, int fd, int flags)
+{
+	char byte;
+	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t n = shmfd_recv(s, fd, &m, (flags & ~MSG_TRUNC) | MSG_PEEK, false);
+
+	return n > 0 ? -EFAULT : n;
+}
+
 ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
 		   bool is_read)
 {
@@ -674,7 +690,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	/* rejected by the kernel, before it would take a byte */
 	n = shmfd_check_msg(msg);
 	if (unlikely(n) && !((flags & MSG_TRUNC) && rec->family != AF_UNIX))
-		return n;
+		return n > 0 ? no_memory(s, fd, flags) : n;
 	r.total = iov_total(msg->msg_iov, msg->msg_iovlen);
 	r.waits = !dontwait;
 	if (is_read && !r.total)

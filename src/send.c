@@ -350,9 +350,13 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 		return SHMFD_PASS;
 	if (unlikely((flags & MSG_OOB) || msg->msg_controllen))
 		shmfd_stream_retreat(s, flags & MSG_OOB ? SHMFD_WHY_OOB : SHMFD_WHY_ANCILLARY);
+	if (unlikely(flags & MSG_FASTOPEN) && rec->family != AF_UNIX)	/* an error, all its own */
+		shmfd_stream_retreat(s, SHMFD_WHY_OPTION);
 	if (unlikely(msg->msg_iovlen > IOV_MAX || (!shmfd_stream_is_user(s) && !s->seg)))
 		return pass(rec);
 	n = shmfd_check_msg(msg);
+	if (unlikely(n > 0))	/* what a send of nothing has to tell comes first */
+		n = shmfd_send(s, fd, &(struct msghdr){ 0 }, flags) ?: -EFAULT;
 	if (unlikely(n))
 		return n;
 	for (size_t i = 0; i < msg->msg_iovlen; i++)

@@ -348,8 +348,8 @@ static inline bool shmfd_is_bad_pointer(const void *p, size_t len)
 	return at < SHMFD_PAGE || at + len < at || at + len > 0x7ffffffff000ull;
 }
 
-/* The same for every part of a message.  0, -EINVAL (a length below zero) or
- * -EFAULT, in the kernel's order (linux/lib/iov_iter.c). */
+/* The same for every part of a message.  0, -EINVAL (a length below zero), -EFAULT, in
+ * the kernel's order (linux/lib/iov_iter.c), or 1: EFAULT once a byte is copied there. */
 int shmfd_check_msg(const struct msghdr *m);
 
 /*

@@ -8,17 +8,27 @@
 
 /* volatile: the compiler must not know. */
 static void *volatile bad = (void *)8;
+static void *volatile beyond = (void *)0x7ffffffffff8;
+static volatile size_t all = SIZE_MAX;
+/* not on the stack: two gigabytes more would reach beyond user space */
+static char buf[100];
 
 static void server(int fd)
 {
-	char buf[100];
 	struct iovec iov[2] = {{bad, 4}, {buf, 4}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
 	ssize_t n;
 
 	duo_warmup(fd);
+	say_result("recv, nothing there", recv(fd, bad, 10, MSG_DONTWAIT));
+	say_result("recv beyond all memory", recv(fd, beyond, 10, MSG_DONTWAIT));
+	say_result("recv of all memory", recv(fd, buf, all, MSG_DONTWAIT));
+	say_result("readv of a bad vector", readv(fd, bad, 2));
+	duo_post();
 	duo_await();
 	duo_await_bytes(fd, 26);
+	say_result("read of all memory", read(fd, buf, all));
+	say_result("peek at all memory", recv(fd, buf, all, MSG_PEEK));
 	say_result("read", read(fd, bad, 10));
 	say_result("recv", recv(fd, bad, 10, 0));
 	say_result("recv peek", recv(fd, bad, 10, MSG_PEEK));
@@ -32,6 +42,8 @@ static void server(int fd)
 	say("the rest ends in '%.5s'", buf + n - 5);
 	duo_post();
 	say_result("read", read(fd, buf, sizeof(buf)));
+	say_result("recv at the end", recv(fd, bad, 10, 0));
+	say_result("recv beyond all memory", recv(fd, beyond, 10, 0));
 }
 
 static void client(int fd)
@@ -40,6 +52,7 @@ static void client(int fd)
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	duo_warmup(fd);
+	duo_await();
 	say_result("write", write(fd, bad, 10));
 	say_result("send", send(fd, bad, 10, 0));
 	say_result("writev", writev(fd, &iov, 1));
@@ -50,6 +63,10 @@ static void client(int fd)
 	duo_post();
 	duo_await();
 	say_result("write", write(fd, "fine", 4));
+	say_result("write of all memory", write(fd, buf, all));
+	say_result("shutdown", shutdown(fd, SHUT_WR));
+	say_result("send after it", send(fd, bad, 10, MSG_NOSIGNAL));
+	say_result("send beyond all memory", send(fd, beyond, 10, MSG_NOSIGNAL));
 }
 
 DUO_PROGRAM(.description = "EFAULT", .server = server, .client = client)
