@@ -14,37 +14,60 @@
 #include "../src/ready.h"
 
 #define FAMILY_MASK	0xffu
+#define PACKETS		0x100u	/* SOCK_SEQPACKET: listed, never moved */
 
-static bool is_eligible(int family, int type, int protocol)
+/* The low bits of a number's word; 0: none of ours. */
+static uint32_t kind_of(int family, int type, int protocol)
 {
-	if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM)
-		return false;
-	if (family == AF_UNIX)
-		return true;
-	return (family == AF_INET || family == AF_INET6) &&
-		(protocol == 0 || protocol == IPPROTO_TCP);
+	type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (family == AF_UNIX && type == SOCK_SEQPACKET)
+		return AF_UNIX | PACKETS;
+	if (type != SOCK_STREAM)
+		return 0;
+	if (family == AF_UNIX || ((family == AF_INET || family == AF_INET6) &&
+				  (protocol == 0 || protocol == IPPROTO_TCP)))
+		return (uint32_t)family;
+	return 0;
+}
+
+static void adopt(int fd, uint32_t word, bool accepted)
+{
+	struct shmfd_stream *s;
+
+	shmfd_stream_adopt(fd, (int)(word & FAMILY_MASK), accepted, false);
+	s = word & PACKETS ? shim_get(fd) : NULL;
+	if (s) {
+		shmfd_stream_retreat(s, SHMFD_WHY_PACKETS);
+		shmfd_stream_put(s);
+	}
 }
 
 int socket(int family, int type, int protocol)
 {
 	int fd = real.socket(family, type, protocol);
+	uint32_t kind = kind_of(family, type, protocol);
 
 	if (fd < 0 || !load_acquire(&shim_active) || shim_is_vfork())
 		return fd;
 	shmfd_fd_forget(fd);
-	if (is_eligible(family, type, protocol))
-		shmfd_fd_set(fd, SHMFD_FD_SOCKET | (uint32_t)family);
+	if (kind)
+		shmfd_fd_set(fd, SHMFD_FD_SOCKET | kind);
 	return fd;
 }
 
-/* Both ends belong to one process: a self-pipe.  The kernel keeps it. */
+/* The kernel keeps it until its ends belong to two processes. */
 int socketpair(int family, int type, int protocol, int fd[2])
 {
 	int ret = real.socketpair(family, type, protocol, fd);
+	uint32_t kind = kind_of(family, type, protocol);
 
 	if (!ret && load_acquire(&shim_active) && !shim_is_vfork()) {
 		shmfd_fd_forget(fd[0]);
 		shmfd_fd_forget(fd[1]);
+		if (kind == AF_UNIX)
+			shmfd_stream_adopt_pair(fd, type & SOCK_NONBLOCK);
+		for (int i = 0; kind & PACKETS && i < 2; i++)
+			adopt(fd[i], kind, i == 1);
 	}
 	return ret;
 }
@@ -52,7 +75,7 @@ int socketpair(int family, int type, int protocol, int fd[2])
 int connect(int fd, __CONST_SOCKADDR_ARG sa, socklen_t len)
 {
 	uint32_t word = shmfd_fd_lookup(fd);
-	int family = (int)(word & FAMILY_MASK), ret;
+	int ret;
 
 	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_STREAM && sa.__sockaddr__ &&
 	    len >= sizeof(sa_family_t) && sa.__sockaddr__->sa_family == AF_UNSPEC) {
@@ -64,13 +87,13 @@ int connect(int fd, __CONST_SOCKADDR_ARG sa, socklen_t len)
 		}
 	}
 	ret = real.connect(fd, sa, len);
-	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !family ||
+	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !(word & FAMILY_MASK) ||
 	    (ret && errno != EINPROGRESS && errno != EINTR) || shim_is_vfork())
 		return ret;
 	if (len >= sizeof(sa_family_t) && sa.__sockaddr__->sa_family != AF_UNSPEC) {
 		int saved = errno;
 
-		shmfd_stream_adopt(fd, family, false, false);
+		adopt(fd, word, false);
 		errno = saved;
 	}
 	return ret;
@@ -82,7 +105,8 @@ void shim_socket_registered(int fd)
 	int listens = 0, saved = errno;
 	socklen_t len = sizeof(listens);
 
-	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !(word & FAMILY_MASK))
+	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !(word & FAMILY_MASK) ||
+	    (word & PACKETS))
 		return;
 	if (!real.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && !listens)
 		shmfd_stream_adopt(fd, (int)(word & FAMILY_MASK), false, false);
@@ -100,9 +124,8 @@ static uint32_t learn(int fd)
 
 	if (!real.getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) &&
 	    !real.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) &&
-	    !real.getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) &&
-	    is_eligible(family, type, protocol))
-		word |= (uint32_t)family;
+	    !real.getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len))
+		word |= kind_of(family, type, protocol);
 	shmfd_fd_set(fd, word);
 	return word;
 }
@@ -120,7 +143,7 @@ static int accepted(int listener, int fd)
 	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_STREAM) /* in a set before listen */
 		word = SHMFD_FD_SOCKET | shmfd_table_record(word & SHMFD_FD_INDEX_MASK)->family;
 	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_SOCKET && (word & FAMILY_MASK))
-		shmfd_stream_adopt(fd, (int)(word & FAMILY_MASK), true, false);
+		adopt(fd, word, true);
 	errno = saved;
 	return fd;
 }

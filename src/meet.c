@@ -250,14 +250,15 @@ uint64_t shmfd_cookie(int fd)
 	return shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
 }
 
-static struct next step_first(struct shmfd_record *rec, int fd)
+static struct next step_first(struct shmfd_stream *s, struct shmfd_record *rec, int fd)
 {
 	socklen_t len = sizeof(rec->cookie);
 	struct ends e;
 	enum shmfd_reason why;
+	bool self = shmfd_stream_has_partner(s);
 
-	if (load_acquire(&rec->holders) != 1) {
-		store_relaxed(&rec->reason, SHMFD_WHY_SHARED);
+	if (self || load_acquire(&rec->holders) != 1) {
+		store_relaxed(&rec->reason, self ? SHMFD_WHY_SELF : SHMFD_WHY_SHARED);
 		later(rec, 8ull << (rec->tries < 12 ? rec->tries++ : 12));
 		return (struct next){ 0 };
 	}
@@ -502,7 +503,7 @@ static struct next run_step(struct shmfd_stream *s, struct shmfd_record *rec, in
 {
 	switch (rec->meet_step) {
 	case STEP_FIRST:
-		return step_first(rec, fd);
+		return step_first(s, rec, fd);
 	case STEP_NAME:
 		return step_name(s, rec, fd);
 	case STEP_ACCEPT:

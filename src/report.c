@@ -75,6 +75,8 @@ const char *shmfd_report_reason(uint32_t reason)
 		[SHMFD_WHY_OTHER_PID]	= "used by another process after fork",
 		[SHMFD_WHY_TEST]	= "random retreat of a test",
 		[SHMFD_WHY_RECONNECT]	= "connected anew",
+		[SHMFD_WHY_SELF]	= "both ends in one process",
+		[SHMFD_WHY_PACKETS]	= "SOCK_SEQPACKET",
 	};
 
 	if (reason >= SHMFD_WHY_NR || !word[reason])

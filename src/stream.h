@@ -120,6 +120,7 @@ struct shmfd_stream {
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
 	uint64_t link_cookie;		/* of wait.link, once PAIRED */
+	_Atomic uint32_t partner;	/* of a socket pair: index of the other end plus 1 */
 	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
 					 * select; SHMFD_IN_SET: a set may sleep on it */
 	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
@@ -168,6 +169,11 @@ void shmfd_stream_put(struct shmfd_stream *s);
  * Failure (no memory) leaves it unknown, that is with the kernel.
  */
 void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock);
+
+/* The same for both ends of a socket pair; the first counts as connected (pair.c). */
+void shmfd_stream_adopt_pair(const int fd[2], bool nonblock);
+/* True if this process holds both ends of the socket pair that @s is of. */
+bool shmfd_stream_has_partner(const struct shmfd_stream *s);
 
 /* No descriptor of this process becomes a stream from now on. */
 void shmfd_stream_adopt_no_more(void);

@@ -225,6 +225,8 @@ enum shmfd_reason {
 	SHMFD_WHY_OTHER_PID,	/* used by another process after fork */
 	SHMFD_WHY_TEST,		/* random retreat of a test */
 	SHMFD_WHY_RECONNECT,
+	SHMFD_WHY_SELF,		/* both ends of a socket pair in one process */
+	SHMFD_WHY_PACKETS,	/* SOCK_SEQPACKET: not a stream of bytes */
 	SHMFD_WHY_NR
 };
 

@@ -46,5 +46,5 @@ static void server(int fd)
 	say_result("write", write(pair[0], buf, 1));
 }
 
-DUO_PROGRAM(.description = "socketpair", .traits = DUO_SOLO | DUO_UNIX | DUO_ANY_ROAD,
+DUO_PROGRAM(.description = "socketpair", .traits = DUO_SOLO | DUO_UNIX,
 	    .server = server)

@@ -105,6 +105,16 @@ load run_modes
 	check socketpair_streams
 }
 
+@test "SOCK_SEQPACKET: borders as ever, by the kernel, and the log says why" {
+	local log=$BATS_TEST_TMPDIR/log
+
+	check seqpacket
+	env LD_PRELOAD="$(run_modes_build)/libshmfd.so" SHMFD_LOG="info:$log" \
+		"$(run_modes_build)/tests/progs/seqpacket" server unix "$BATS_TEST_TMPDIR/addr" \
+		>/dev/null
+	grep 'goes back to the kernel: SOCK_SEQPACKET$' "$log"
+}
+
 @test "the host's own descriptor limit and numbers are as ever" {
 	check fd_limit
 }
