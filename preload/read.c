@@ -153,16 +153,6 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
 	return recvfrom(fd, buf, len, flags, sa, sa_len);
 }
 
-/* An error that a receive would take, where no byte comes before it. */
-static bool has_error(int fd)
-{
-	struct pollfd p = { .fd = fd };
-	int there;
-
-	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR) &&
-		!ioctl(fd, FIONREAD, &there) && !there;
-}
-
 /* What is left until @until, as the kernel writes it back; false: nothing. */
 static bool time_left(struct timespec *t, int64_t until)
 {
@@ -181,20 +171,24 @@ int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct times
 {
 	bool bad_time = t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
 	int64_t until = t ? shmfd_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec : 0;
-	int err = 0, saved = errno;
-	socklen_t len = sizeof(err);
+	struct shmfd_stream *s = shim_get(fd);
+	int saved = errno;
 	unsigned int i = 0;
+	ssize_t ret = 0;
 
-	if (!shim_get_is(fd) || bad_time || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
+	if (!s)
 		return real.recvmmsg(fd, v, nr, flags, t);
-	if (!(flags & MSG_ERRQUEUE) && !getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) && err) {
-		errno = err;
-		return -1;
-	}
-	while (i < nr && !(i && has_error(fd))) {
+	if (bad_time || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
+		return (int)shim_put(s, shim_outcome(real.recvmmsg(fd, v, nr, flags, t)));
+	if (!(flags & MSG_ERRQUEUE))
+		ret = -shmfd_take_any_error(s, fd);
+	errno = saved;
+	while (!ret && i < nr && !(i && shmfd_error_is_next(s, fd))) {
 		ssize_t n = recvmsg(fd, &v[i].msg_hdr, (flags & ~MSG_WAITFORONE) |
 				    (i && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0));
 
+		if (n < 0)
+			ret = i ? 0 : -errno;
 		if (n < 0)
 			break;
 		v[i++].msg_len = (unsigned int)n;
@@ -202,10 +196,9 @@ int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct times
 		if (t && !time_left(t, until))
 			break;
 	}
-	if (!i && nr)
-		return -1;
-	errno = saved;
-	return (int)i;
+	if (i)
+		errno = saved;
+	return (int)shim_put(s, ret ? ret : (ssize_t)i);
 }
 
 static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)

@@ -147,6 +147,13 @@ bool shim_is_vfork(void);
 /* In a seccomp sandbox: no system calls of our own but the host's kinds. */
 extern bool shim_sandboxed;
 
+/* True if the core has something to say about these numbers (poll.c). */
+bool shim_poll_concerns_us(const struct pollfd *p, nfds_t nr);
+/* ns, -1 without @t (poll.c). */
+int64_t shim_to_ns(const struct timespec *t);
+/* Entries that need no memory of their own. */
+#define SHIM_STACK_FDS	64
+
 /* One call in SHMFD_TEST_RETREAT lets its stream retreat. */
 void shim_test_retreat_slow(struct shmfd_stream *s);
 extern uint32_t shim_test_retreat_every;

@@ -7,6 +7,11 @@
  * in its ring; the kernel's socket, for all else.
  */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "ready.h"
 #include "stream.h"
 #include "sys.h"
 
@@ -39,4 +44,32 @@ int shmfd_socket_error(struct shmfd_stream *s, int err)
 	store_relaxed(&rec->reset_told, 1);
 	store_relaxed(&rec->pending_err, 0);
 	return shmfd_reset_error(s);
+}
+
+int shmfd_take_any_error(struct shmfd_stream *s, int fd)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	return shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 :
+		shmfd_socket_error(s, err);
+}
+
+bool shmfd_error_is_next(struct shmfd_stream *s, int fd)
+{
+	struct pollfd p = { .fd = fd };
+	uint32_t unused;
+	ssize_t unread;
+	int there = 0, saved = errno;
+	bool ret = (shmfd_ready_bits(s, 0, &unused) & POLLERR) ||
+		(shmfd_sys.poll(&p, 1, 0) > 0 && (p.revents & POLLERR));
+
+	if (ret) {
+		unread = shmfd_unread(s, fd);
+		if (unread == SHMFD_PASS && !shmfd_sys.ioctl(fd, FIONREAD, &there))
+			unread = there;
+		ret = unread <= 0;
+	}
+	errno = saved;
+	return ret;
 }

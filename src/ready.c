@@ -133,6 +133,14 @@ struct many {
 	int kick;			/* our eventfd while asleep, or -1 */
 };
 
+/* Still the number of that stream: another thread may have closed or replaced it,
+ * and each look is at what is behind the number then (linux/fs/select.c). */
+static bool is_current(const struct many *m, nfds_t i)
+{
+	return m->stream[i] && likely(shmfd_fd_lookup(m->host[i].fd) ==
+				      (SHMFD_FD_STREAM | shmfd_stream_index(m->stream[i])));
+}
+
 /* Fills revents from rings; kernel[] gets what is left.  Returns ready. */
 static int look(struct many *m)
 {
@@ -145,7 +153,7 @@ static int look(struct many *m)
 		m->kernel[i] = m->host[i];
 		m->kernel[i].revents = 0;
 		m->host[i].revents = 0;
-		if (!m->stream[i]) {
+		if (!is_current(m, i)) {
 			m->kernel_nr += m->host[i].fd >= 0;
 			continue;
 		}
@@ -171,7 +179,7 @@ static int merge(struct many *m)
 	for (nfds_t i = 0; i < m->nr; i++) {
 		short got = m->kernel[i].revents;
 
-		if (m->stream[i] && unlikely(shmfd_resend_is_pending(m->stream[i])))
+		if (is_current(m, i) && unlikely(shmfd_resend_is_pending(m->stream[i])))
 			got &= (short)~OUT_BITS;
 		/* what was asked for a resend is not the host's */
 		got &= (short)(m->host[i].events | POLLERR | POLLHUP | POLLNVAL);

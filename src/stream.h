@@ -417,6 +417,10 @@ bool shmfd_take_reset(struct shmfd_stream *s);
 int shmfd_take_error(struct shmfd_stream *s);
 /* The kernel took @err for SO_ERROR, 0: none.  What to report. */
 int shmfd_socket_error(struct shmfd_stream *s, int err);
+/* What SO_ERROR would report, taken; 0 if nothing. */
+int shmfd_take_any_error(struct shmfd_stream *s, int fd);
+/* True if the next receive would report an error, no byte before it. */
+bool shmfd_error_is_next(struct shmfd_stream *s, int fd);
 
 /*
  * Copies up to SHMFD_CLAMP_IOV entries of @from, without the first @skip bytes

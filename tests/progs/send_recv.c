@@ -59,6 +59,8 @@ static void client(int fd)
 	if (!duo_is_tcp())
 		say_result("sendto with an address",
 			   sendto(fd, "hello", 5, 0, (struct sockaddr *)&to, len));
+	else
+		say_result("send FASTOPEN", send(fd, "hello", 5, MSG_FASTOPEN));
 	say_result("shutdown", shutdown(fd, SHUT_WR));
 }
 

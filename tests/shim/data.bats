@@ -25,6 +25,10 @@ load run_modes
 	check mmsg
 }
 
+@test "recvmmsg: errors before and behind messages, the rest of its time-out" {
+	check mmsg_error
+}
+
 @test "preadv2 and pwritev2: work at offset -1, anything else is ESPIPE" {
 	check pwritev2
 }

@@ -5,6 +5,10 @@
 
 load run_modes
 
+@test "a number closed or replaced while another thread sleeps on it in poll or select" {
+	check poll_closed
+}
+
 @test "poll: bits through the life of a stream, time-outs" {
 	check poll_states
 }
