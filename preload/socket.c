@@ -30,6 +30,24 @@ static uint32_t kind_of(int family, int type, int protocol)
 	return 0;
 }
 
+/*
+ * True if what was known of @fd, which the kernel has just handed out, is forgotten.
+ * A known number in a vfork child is one that it closed, its parent's still.  An
+ * unknown one needs no look: what such a child leaves there is replaced when its
+ * parent gets the number.  That look is a system call, too dear for every connection.
+ */
+static bool is_new(int fd)
+{
+	if (fd < 0 || !load_acquire(&shim_active))
+		return false;
+	if (likely(shmfd_fd_lookup(fd) == (uint32_t)SHMFD_FD_NONE))
+		return true;
+	if (shim_is_vfork())
+		return false;
+	shmfd_fd_forget(fd);
+	return true;
+}
+
 static void adopt(int fd, uint32_t word, bool accepted)
 {
 	struct shmfd_stream *s;
@@ -47,10 +65,7 @@ int socket(int family, int type, int protocol)
 	int fd = real.socket(family, type, protocol);
 	uint32_t kind = kind_of(family, type, protocol);
 
-	if (fd < 0 || !load_acquire(&shim_active) || shim_is_vfork())
-		return fd;
-	shmfd_fd_forget(fd);
-	if (kind)
+	if (is_new(fd) && kind)
 		shmfd_fd_set(fd, SHMFD_FD_SOCKET | kind);
 	return fd;
 }
@@ -61,9 +76,7 @@ int socketpair(int family, int type, int protocol, int fd[2])
 	int ret = real.socketpair(family, type, protocol, fd);
 	uint32_t kind = kind_of(family, type, protocol);
 
-	if (!ret && load_acquire(&shim_active) && !shim_is_vfork()) {
-		shmfd_fd_forget(fd[0]);
-		shmfd_fd_forget(fd[1]);
+	if (!ret && is_new(fd[0]) && is_new(fd[1])) {
 		if (kind == AF_UNIX)
 			shmfd_stream_adopt_pair(fd, type & SOCK_NONBLOCK);
 		for (int i = 0; kind & PACKETS && i < 2; i++)
@@ -88,7 +101,7 @@ int connect(int fd, __CONST_SOCKADDR_ARG sa, socklen_t len)
 	}
 	ret = real.connect(fd, sa, len);
 	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !(word & FAMILY_MASK) ||
-	    (ret && errno != EINPROGRESS && errno != EINTR) || shim_is_vfork())
+	    (ret && errno != EINPROGRESS && errno != EINTR))
 		return ret;
 	if (len >= sizeof(sa_family_t) && sa.__sockaddr__->sa_family != AF_UNSPEC) {
 		int saved = errno;
@@ -135,9 +148,8 @@ static int accepted(int listener, int fd)
 	uint32_t word = shmfd_fd_lookup(listener);
 	int saved = errno;
 
-	if (fd < 0 || !load_acquire(&shim_active) || shim_is_vfork())
+	if (!is_new(fd))
 		return fd;
-	shmfd_fd_forget(fd);
 	if (word == (uint32_t)SHMFD_FD_NONE)
 		word = learn(listener);
 	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_STREAM) /* in a set before listen */
