@@ -154,15 +154,6 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return shim_put_send(s, ret, flags);
 }
 
-static size_t message_bytes(const struct msghdr *m)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < m->msg_iovlen; i++)
-		sum += m->msg_iov[i].iov_len;
-	return sum;
-}
-
 int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
 {
 	unsigned int i;
@@ -180,7 +171,7 @@ int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
 		if (n < 0)
 			break;
 		v[i].msg_len = (unsigned int)n;
-		if ((size_t)n < message_bytes(&v[i].msg_hdr)) {
+		if ((size_t)n < shmfd_iov_total(v[i].msg_hdr.msg_iov, v[i].msg_hdr.msg_iovlen)) {
 			i++;
 			break;	/* later messages would overtake the rest */
 		}

@@ -42,7 +42,7 @@ struct receive {
 /* Outcome of one attempt. */
 enum { AGAIN = -5000, EMPTY };
 
-static size_t iov_total(const struct iovec *iov, size_t nr)
+size_t shmfd_iov_total(const struct iovec *iov, size_t nr)
 {
 	size_t sum = 0;
 
@@ -337,7 +337,7 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 		r->crowded = !shmfd_wait_may_lead(&s->wait, turn);
 		return AGAIN;
 	}
-	ret = shmfd_stream_sleep(s, turn, r->deadline, shmfd_stream_fd(s, r->fd));
+	ret = shmfd_stream_sleep(s, turn, r->deadline, shmfd_stream_fd(s, r->fd), r->got);
 	shmfd_ready_rang(s);
 	if (ret == 1 && !shmfd_stream_peer_left(s))
 		return -EINTR;
@@ -492,7 +492,7 @@ static int wait_data(struct receive *r)
 		return 0;
 	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
-	ret = shmfd_stream_sleep(s, turn, r->deadline, -1);
+	ret = shmfd_stream_sleep(s, turn, r->deadline, -1, r->got || r->news);
 	if (sp.budget_ns)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	if (ret == 0)
@@ -691,7 +691,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	n = shmfd_check_msg(msg);
 	if (unlikely(n) && !((flags & MSG_TRUNC) && rec->family != AF_UNIX))
 		return n > 0 ? no_memory(s, fd, flags) : n;
-	r.total = iov_total(msg->msg_iov, msg->msg_iovlen);
+	r.total = shmfd_iov_total(msg->msg_iov, msg->msg_iovlen);
 	r.waits = !dontwait;
 	if (is_read && !r.total)
 		return 0;

@@ -33,6 +33,7 @@
 #define BLOCK_MAX_NS	5000000000ll
 #define BLOCK_STEP_MS	100
 #define SLEEP_STEP_NS	20000000ll	/* while something is left */
+#define LONG_NS		1000000000000000ll	/* 11 days: for ever, but with an end */
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK	72	/* Linux 5.14, commit 04190bf8944d */
@@ -268,7 +269,8 @@ int64_t shmfd_resend_all(int64_t sleep_ns)
 	return left && (sleep_ns < 0 || sleep_ns > SLEEP_STEP_NS) ? SLEEP_STEP_NS : sleep_ns;
 }
 
-int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, int beside)
+int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, int beside,
+		       bool part)
 {
 	int64_t left = -1, step;
 	int ret;
@@ -279,9 +281,12 @@ int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, 
 			left = 0;
 	}
 	step = shmfd_before_sleep(left);
-	ret = shmfd_wait_sleep(&s->wait, turn, step, beside);
+	if (unlikely(part) && step < 0)
+		step = LONG_NS;
+	ret = shmfd_wait_sleep(&s->wait, turn, step, beside, deadline || part);
 	if (unlikely(step != left) &&
-	    (ret == -ETIMEDOUT || (ret == -EINTR && left < 0 && shmfd_wait_restarts())))
+	    (ret == -ETIMEDOUT ||
+	     (ret == -EINTR && left < 0 && !part && shmfd_wait_restarts())))
 		return 0;
 	return ret;
 }

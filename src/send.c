@@ -181,7 +181,7 @@ static int wait_room(struct transmit *t)
 		return 0;
 	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
-	ret = shmfd_stream_sleep(s, turn, t->deadline, -1);
+	ret = shmfd_stream_sleep(s, turn, t->deadline, -1, t->done);
 	if (sp.budget_ns)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);
@@ -197,17 +197,20 @@ static ssize_t rest_by_kernel(struct transmit *t)
 {
 	struct iovec part[CLAMP_IOV];
 	struct msghdr m = { .msg_iov = part };
+	size_t asked;
 	ssize_t n;
 
-	while (t->done < t->total) {
+	do {
 		m.msg_iovlen = shmfd_iov_part(part, t->msg, t->done, SIZE_MAX);
+		asked = shmfd_iov_total(part, m.msg_iovlen);
 		n = shmfd_sys.sendmsg(shmfd_stream_fd(t->s, t->fd), &m,
 				      t->flags | MSG_NOSIGNAL);
 		if (n <= 0)
 			break;
 		t->done += (size_t)n;
 		fetch_add_relaxed(&t->rec->kernel_tx_bytes, (uint64_t)n);
-	}
+		/* less: a signal, or its time is over */
+	} while ((size_t)n == asked && t->done < t->total);
 	return (ssize_t)t->done;
 }
 
@@ -359,8 +362,7 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 		n = shmfd_send(s, fd, &(struct msghdr){ 0 }, flags) ?: -EFAULT;
 	if (unlikely(n))
 		return n;
-	for (size_t i = 0; i < msg->msg_iovlen; i++)
-		t.total += msg->msg_iov[i].iov_len;
+	t.total = shmfd_iov_total(msg->msg_iov, msg->msg_iovlen);
 	for (;;) {
 		n = attempt(&t, dontwait);
 		if (n == AGAIN)

@@ -93,6 +93,8 @@ void shmfd_stream_fork_child(bool counted)
 			store_relaxed(&s->wait.followers, 0);
 			store_relaxed(&s->wait.blocked, 0);
 		}
+		if (s->wait.link_ms)	/* either process may have set it since */
+			s->wait.link_ms = -1;
 		if (load_relaxed(&s->users))
 			store_relaxed(&s->users, 0);
 		if (load_relaxed(&s->pollers))

@@ -360,9 +360,11 @@ int shmfd_check_msg(const struct msghdr *m);
 
 /*
  * shmfd_wait_sleep() on the link until @deadline (0: none), in steps while bytes
- * of another stream wait to be sent again.
+ * of another stream wait to be sent again.  @part: the call has moved some bytes,
+ * and returns those after any signal.
  */
-int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, int beside);
+int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, int beside,
+		       bool part);
 
 /* ---- data -------------------------------------------------------------- */
 
@@ -421,6 +423,9 @@ int shmfd_socket_error(struct shmfd_stream *s, int err);
 int shmfd_take_any_error(struct shmfd_stream *s, int fd);
 /* True if the next receive would report an error, no byte before it. */
 bool shmfd_error_is_next(struct shmfd_stream *s, int fd);
+
+/* Bytes of all entries. */
+size_t shmfd_iov_total(const struct iovec *iov, size_t nr);
 
 /*
  * Copies up to SHMFD_CLAMP_IOV entries of @from, without the first @skip bytes

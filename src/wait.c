@@ -32,6 +32,7 @@ struct sleeper {
 	struct shmfd_wait *w;
 	uint32_t turn;		/* as it was before the last look */
 	bool leads;
+	bool fragile;
 };
 
 static void leave(void *arg)
@@ -104,19 +105,35 @@ static int lead_by_poll(const struct shmfd_wait *w, int64_t timeout_ns, int besi
 	return errno == EINTR && timeout_ns < 0 && shmfd_wait_restarts() ? 0 : -errno;
 }
 
-static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside)
+/* How long a recv of the link may sleep; < 0: for ever.  Whole milliseconds, so that
+ * the same time-out of the host is most often the same here, too. */
+static void set_link_timeout(struct shmfd_wait *w, int64_t timeout_ns)
+{
+	int64_t ms = timeout_ns < 0 ? 0 : (timeout_ns + 999999) / 1000000;
+	struct timeval t = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	if (ms == w->link_ms)
+		return;
+	w->link_ms = ms;
+	shmfd_sys.setsockopt(w->link, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+}
+
+static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside, bool fragile)
 {
 	char buf[BELL_BYTES];
 	ssize_t n;
 
-	if (timeout_ns >= 0 || beside >= 0) {
+	if (beside >= 0 || timeout_ns == 0 || (timeout_ns > 0 && !fragile)) {
 		int ret = lead_by_poll(w, timeout_ns, beside);
 
 		if (ret != 1)
 			return ret;
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), MSG_DONTWAIT);
 	} else {
+		set_link_timeout(w, timeout_ns);
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), 0);
+		if (n < 0 && errno == EAGAIN && timeout_ns > 0)
+			return -ETIMEDOUT;
 	}
 	if (n > 0 || !is_end(n))
 		return n < 0 && errno != EAGAIN ? -EINTR : 0;
@@ -156,7 +173,8 @@ static int sleep_as(struct sleeper *me, int64_t timeout_ns, int beside)
 	int ret;
 
 	pthread_cleanup_push(leave, me);
-	ret = me->leads ? lead(me->w, timeout_ns, beside) : follow(me->w, me->turn, timeout_ns);
+	ret = me->leads ? lead(me->w, timeout_ns, beside, me->fragile) :
+		follow(me->w, me->turn, timeout_ns);
 	pthread_cleanup_pop(1);
 	return ret;
 }
@@ -166,9 +184,12 @@ bool shmfd_wait_may_lead(struct shmfd_wait *w, uint32_t turn)
 	return !(turn & 1) || load_acquire(&w->leader) == shmfd_tid();
 }
 
-int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside)
+int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside,
+		     bool fragile)
 {
-	struct sleeper me = { .w = w, .turn = turn, .leads = shmfd_wait_may_lead(w, turn) };
+	struct sleeper me = {
+		.w = w, .turn = turn, .leads = shmfd_wait_may_lead(w, turn), .fragile = fragile,
+	};
 	uint32_t seen = turn;
 
 	if (load_acquire(&w->ended)) {

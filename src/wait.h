@@ -48,10 +48,13 @@
  *
  * Why recv: it has exactly the contract of the call that the host made, EINTR
  * or restart by SA_RESTART, and is a cancellation point.  With a time-out the
- * kernel's recv (SO_RCVTIMEO) never restarts, and neither does ppoll, which is
- * used then (signal(7)).  A futex wait has the same contract.  Beside another
- * descriptor it has to be ppoll, too; after a signal it goes on when all
- * handlers of the process have SA_RESTART, and is EINTR when one has not.
+ * kernel's recv (SO_RCVTIMEO) never restarts, not even after SIGSTOP and SIGCONT
+ * without a handler (signal(7)); and a call that has moved a part of its bytes
+ * returns that part after either.  The link gets a time-out for those.  A futex
+ * wait has the same contract, but for a stop.  Beside another descriptor, and for
+ * a time that the host did not ask for, it has to be ppoll; after a signal it goes
+ * on when all handlers of the process have SA_RESTART, and is EINTR when one has
+ * not.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,6 +69,7 @@ struct shmfd_wait {
 	_Atomic uint32_t leader;	/* its thread id, 0: none */
 	_Atomic uint32_t followers;
 	_Atomic uint32_t blocked;	/* threads between enter and exit */
+	int64_t link_ms;		/* the link's SO_RCVTIMEO, -1: unknown; the leader's */
 };
 
 /* Reads the turn.  [wait.G] acquire. */
@@ -100,12 +104,14 @@ bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link);
  * @turn: from shmfd_wait_turn(), read before the caller's last look.
  * @timeout_ns: < 0 for ever.  @beside: another descriptor that wakes when it
  * can be read, -1: none; only for a caller that may lead with this turn, as
- * who follows does not watch it.
+ * who follows does not watch it.  @fragile: -EINTR after any signal, whatever
+ * its handler's flags, and after a stop; only with a time-out.
  * Returns 0: look again; 1: the link has ended; -EINTR; -ETIMEDOUT.
  * Concurrency: any threads.  A cancellation point if the host's call is one.
  * Source: recv(2), signal(7), pthreads(7).
  */
-int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside);
+int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside,
+		     bool fragile);
 
 /*
  * Before a sleeper arms its word: it counts as blocked until exit, or until its

@@ -273,6 +273,16 @@ void duo_await_asleep(pid_t pid, pid_t tid)
 	}
 }
 
+void duo_stop_and_go(pid_t pid)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+
+	kill(pid, SIGSTOP);
+	while (task_state(pid, pid) != 'T')
+		nanosleep(&pause, NULL);
+	kill(pid, SIGCONT);
+}
+
 static void *run_thread(void *arg)
 {
 	struct duo_thread *t = arg;
@@ -635,7 +645,7 @@ static size_t fill(int fd, size_t len)
 }
 
 /* No room for a block is not yet no room for a byte. */
-static size_t fill_to_the_byte(int fd)
+size_t duo_fill(int fd)
 {
 	size_t total = fill(fd, 16384);
 
@@ -649,13 +659,13 @@ size_t duo_fill_up(int fd)
 	 * a ring may leave it.
 	 */
 	int quiet_ms = duo_is_tcp() ? 300 : 50;
-	size_t total = fill_to_the_byte(fd);
+	size_t total = duo_fill(fd);
 	size_t more;
 	bool moved;
 
 	do {
 		moved = duo_poll(fd, POLLOUT, quiet_ms);
-		more = fill_to_the_byte(fd);
+		more = duo_fill(fd);
 		total += more;
 	} while (more > 0 || moved);
 	return total;

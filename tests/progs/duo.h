@@ -143,7 +143,10 @@ short duo_poll(int fd, short events, int timeout_ms);
 /* Waits until len bytes or more are there to be read. */
 void duo_await_bytes(int fd, int len);
 
-/* Writes (non-blocking) until nothing more fits and nothing moves. */
+/* Writes (non-blocking) until nothing more fits; the second also waits until
+ * nothing moves any more.  Bytes written.
+ */
+size_t duo_fill(int fd);
 size_t duo_fill_up(int fd);
 
 /* SCM_RIGHTS: one descriptor over a socket of AF_UNIX, with a byte. */
@@ -175,6 +178,9 @@ void duo_reap(pid_t child, const char *what);
 
 /* Returns once task tid of process pid sleeps in the kernel. */
 void duo_await_asleep(pid_t pid, pid_t tid);
+
+/* SIGSTOP, and SIGCONT once process pid has stopped. */
+void duo_stop_and_go(pid_t pid);
 
 /* A thread that runs one function; nothing here is the caller's to set. */
 struct duo_thread {

@@ -45,6 +45,27 @@ load run_modes
 	check signal_eintr
 }
 
+@test "EINTR, SA_RESTART, SIGSTOP: every call that receives, with a time-out and without" {
+	check eintr_receive
+}
+
+@test "EINTR, SA_RESTART, SIGSTOP: every call that sends, with a time-out and without" {
+	check eintr_send
+}
+
+@test "EINTR, SA_RESTART, SIGSTOP: every call that sends, asleep for room on a ring" {
+	SHMFD_TEST_MODES='both,SHMFD_AFTER=0,SHMFD_TEST_STUCK=60000 both,SHMFD_TEST_STUCK=60000' \
+		check eintr_send
+}
+
+@test "EINTR, SA_RESTART, SIGSTOP: every call that waits" {
+	check eintr_wait
+}
+
+@test "MSG_WAITALL: a signal, even with SA_RESTART, ends it with the part that is there" {
+	check waitall_signal
+}
+
 @test "signal handlers: may read and write the stream they interrupt" {
 	check signal_io
 }

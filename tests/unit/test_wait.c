@@ -50,7 +50,7 @@ static int sleep_at(uint32_t turn, int64_t timeout_ns)
 {
 	if (!shmfd_wait_enter(&here, &nobody))
 		return -EBUSY;
-	return shmfd_wait_sleep(&here, turn, timeout_ns, -1);
+	return shmfd_wait_sleep(&here, turn, timeout_ns, -1, timeout_ns >= 0);
 }
 
 static int sleep_here(int64_t timeout_ns)
