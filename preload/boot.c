@@ -141,11 +141,23 @@ void _Exit(int status)
 
 /* ---- helpers of the wrappers ------------------------------------------------ */
 
+/* As the kernel sends it to the writing thread: si_code says SI_USER, not SI_TKILL
+ * as that of pthread_kill(3) (linux/kernel/signal.c, send_sig). */
+static void raise_sigpipe(void)
+{
+	siginfo_t info = { .si_signo = SIGPIPE, .si_code = SI_USER };
+
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	real.syscall(SYS_rt_tgsigqueueinfo, info.si_pid, real.syscall(SYS_gettid), SIGPIPE,
+		     &info);
+}
+
 ssize_t shim_put_send(struct shmfd_stream *s, ssize_t ret, int flags)
 {
 	shmfd_stream_put(s);
 	if (unlikely(ret == -EPIPE) && !(flags & MSG_NOSIGNAL))
-		pthread_kill(pthread_self(), SIGPIPE);
+		raise_sigpipe();
 	return shim_result(ret);
 }
 

@@ -29,6 +29,10 @@ load run_modes
 	check sigpipe
 }
 
+@test "SIGPIPE: every sending call, as often, blocked or not, and from whom" {
+	check sigpipe_calls
+}
+
 @test "bytes in flight: arrive though their writer closed or exited" {
 	check close_in_flight
 }
