@@ -53,6 +53,7 @@
 #define GIVE_UP_OPS	(1u << 17)
 #define LOOK_STEP_MAX	64
 #define OVERFLOW_UID	65534u
+#define CLOSE_WAIT	8	/* of tcpi_state: <netinet/tcp.h>, which has another tcp_info */
 
 struct shmfd_config shmfd_config;
 
@@ -160,7 +161,10 @@ static socklen_t make_name(struct shmfd_record *rec, const struct ends *e,
 
 /* ---- checks ------------------------------------------------------------------ */
 
-/* 1: as counted; 0: a call is under way, ask later; -1: bytes moved unseen. */
+/*
+ * 1: as counted; 0: a call is under way, ask later; -1: bytes moved unseen;
+ * -2: the peer has shut down, and its FIN is one of the bytes that came.
+ */
 static int bytes_agree(struct shmfd_record *rec, int fd)
 {
 	for (int again = 0; again < 3; again++) {
@@ -186,7 +190,7 @@ static int bytes_agree(struct shmfd_record *rec, int fd)
 		    tx == load_relaxed(&rec->kernel_tx_bytes))
 			return 1;
 		if (idle)
-			return -1;
+			return b.tcpi_state == CLOSE_WAIT ? -2 : -1;
 	}
 	return 0;
 }
@@ -407,7 +411,8 @@ static struct next step_hello(struct shmfd_stream *s, struct shmfd_record *rec, 
 	if (rec->family != AF_UNIX)
 		agree = bytes_agree(rec, fd);
 	if (agree < 0)
-		return (struct next){ .fail = SHMFD_WHY_UNSEEN };
+		return (struct next){ .fail = agree == -2 ? SHMFD_WHY_SHUTDOWN :
+							    SHMFD_WHY_UNSEEN };
 	if (!agree)
 		return not_yet(rec);
 	n = shmfd_sys.recv(s->wait.link, &h, sizeof(h), MSG_DONTWAIT);

@@ -271,6 +271,34 @@ static void test_bytes_that_moved_unseen_pin_the_stream(void **state)
 	}
 }
 
+/* The kernel counts a FIN among the bytes: that is no bypass. */
+static void test_peer_that_shuts_down_before_they_met_is_said_to_have(void **state)
+{
+	int seen = 0;
+	char c = 'x';
+
+	(void)state;
+	for (int i = 0; i < 12; i++) {
+		int fd[2], end = i % 2, rounds = i / 2;
+		enum shmfd_reason why;
+
+		pair_adopt(AF_INET, fd);
+		pair_chat(fd, rounds);
+		assert_int_equal(pair_shutdown(fd[end], SHUT_WR), 0);
+		assert_int_equal(pair_recv(fd[!end], &c, 1, 0), 0);
+		for (int k = 0; k < 20; k++) {
+			assert_int_equal(pair_send(fd[!end], &c, 1, 0), 1);
+			assert_int_equal(pair_recv(fd[end], &c, 1, 0), 1);
+		}
+		why = pair_reason(fd[!end]);
+		if (why == SHMFD_WHY_UNSEEN)
+			fail_msg("end %d, %d rounds: bytes moved unseen", !end, rounds);
+		seen += why == SHMFD_WHY_SHUTDOWN;
+		pair_close(fd);
+	}
+	assert_true(seen > 0);
+}
+
 static void test_rule_keeps_streams_in_the_kernel(void **state)
 {
 	char rules[] = "SHMFD_RULES=tcp:*:*=kernel;unix:*=kernel", after[] = "SHMFD_AFTER=0";
@@ -611,6 +639,7 @@ int main(void)
 		T(test_segment_that_cannot_be_handed_over),
 		T(test_no_tcp_info_no_rings),
 		T(test_bytes_that_moved_unseen_pin_the_stream),
+		T(test_peer_that_shuts_down_before_they_met_is_said_to_have),
 		T(test_rule_keeps_streams_in_the_kernel),
 		T(test_threshold_is_counted_in_messages_each_way),
 		T(test_peer_without_the_library_is_given_up),
