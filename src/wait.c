@@ -33,7 +33,20 @@ struct sleeper {
 	uint32_t turn;		/* as it was before the last look */
 	bool leads;
 	bool fragile;
+	bool nested;		/* in a handler that interrupted this thread's own lead */
 };
+
+/* The leader's receive on the link, begun or not, returns after a moment. */
+static void set_short(struct shmfd_wait *w)
+{
+	struct timeval t = { .tv_usec = 1 };
+	int saved = errno;
+
+	store_relaxed(&w->is_short, 1);
+	w->link_ms = -1;
+	shmfd_sys.setsockopt(w->link, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	errno = saved;
+}
 
 static void leave(void *arg)
 {
@@ -56,6 +69,8 @@ static void leave(void *arg)
 	}
 	if (load_seq_cst(&w->followers))
 		syscall(SYS_futex, &w->turn, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	if (me->nested)
+		set_short(w);
 }
 
 /*
@@ -118,6 +133,15 @@ static void set_link_timeout(struct shmfd_wait *w, int64_t timeout_ns)
 	shmfd_sys.setsockopt(w->link, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 }
 
+/* A handler of this thread has taken bells that were not for it alone. */
+static bool take_short(struct shmfd_wait *w)
+{
+	if (likely(!load_relaxed(&w->is_short)))
+		return false;
+	store_relaxed(&w->is_short, 0);
+	return true;
+}
+
 static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside, bool fragile)
 {
 	char buf[BELL_BYTES];
@@ -131,8 +155,14 @@ static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside, bool fragi
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), MSG_DONTWAIT);
 	} else {
 		set_link_timeout(w, timeout_ns);
+		/* left by a handler until now: that call may have undone it */
+		if (unlikely(take_short(w)))
+			return 0;
 		n = shmfd_sys.recv(w->link, buf, sizeof(buf), 0);
-		if (n < 0 && errno == EAGAIN && timeout_ns > 0)
+		if (n < 0 && errno == EINTR && timeout_ns < 0 && take_short(w))
+			/* but for that time-out it would have been restarted */
+			return shmfd_wait_restarts() ? 0 : -EINTR;
+		if (n < 0 && errno == EAGAIN && !take_short(w) && timeout_ns > 0)
 			return -ETIMEDOUT;
 	}
 	if (n > 0 || !is_end(n))
@@ -192,6 +222,8 @@ int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, in
 	};
 	uint32_t seen = turn;
 
+	me.nested = me.leads && (turn & 1);
+
 	if (load_acquire(&w->ended)) {
 		shmfd_wait_exit(w);
 		return 1;
@@ -245,6 +277,8 @@ int shmfd_wait_drain(struct shmfd_wait *w)
 		store_release(&w->ended, 1);
 		return -EPIPE;
 	}
+	if (nr && unlikely(load_acquire(&w->leader) == shmfd_tid()))
+		set_short(w);	/* in a handler: our own sleep below it has lost them */
 	return nr;
 }
 

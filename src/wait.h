@@ -42,6 +42,9 @@
  * in its place; so does a thread whose handler left a sleep by siglongjmp(3):
  * what that sleep held (blocked) is never given back, which only makes others
  * careful.  Who leaves and is no longer the leader leaves the lead alone.
+ * The kernel restarts the interrupted receive (SA_RESTART) on a link whose bells
+ * the handler has taken, beside news that are for the interrupted call as well:
+ * so that handler leaves a time-out on the link, and the receive returns.
  *
  * G: turn: what a leader saw before it left is seen by who reads the next
  * count.
@@ -70,6 +73,7 @@ struct shmfd_wait {
 	_Atomic uint32_t followers;
 	_Atomic uint32_t blocked;	/* threads between enter and exit */
 	int64_t link_ms;		/* the link's SO_RCVTIMEO, -1: unknown; the leader's */
+	_Atomic uint32_t is_short;	/* a handler made that a moment */
 };
 
 /* Reads the turn.  [wait.G] acquire. */

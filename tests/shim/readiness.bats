@@ -70,6 +70,10 @@ load run_modes
 	check signal_io
 }
 
+@test "a handler uses the stream inside whose call its thread is asleep" {
+	check signal_write
+}
+
 @test "O_ASYNC, F_SETOWN, F_SETSIG: a signal at each arrival" {
 	check async_signal
 }
