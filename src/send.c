@@ -542,6 +542,12 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 			return SHMFD_PASS;
 		}
 	}
+	/* AF_UNIX refuses a peer that writes on; first, as the retreat wakes it */
+	if (how != SHUT_WR && rec->family == AF_UNIX && s->seg) {
+		if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
+			store_seq_cst(&rec->rd_shut, 1);	/* the sleepers here */
+		shmfd_sys.shutdown(load_relaxed(&s->fd), SHUT_RD);
+	}
 	if (how != SHUT_WR || !s->seg || load_relaxed(&rec->rd_shut))
 		shmfd_stream_retreat(s, SHMFD_WHY_SHUTDOWN);
 	if (how == SHUT_RD)

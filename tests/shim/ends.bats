@@ -33,6 +33,14 @@ load run_modes
 	check sigpipe_calls
 }
 
+@test "both ends shut or close before either hears of the other" {
+	check close_together
+}
+
+@test "the far end shuts down or closes under a sleeper: all wake, as told by the kernel" {
+	check shut_far_asleep
+}
+
 @test "bytes in flight: arrive though their writer closed or exited" {
 	check close_in_flight
 }
