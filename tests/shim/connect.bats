@@ -13,6 +13,18 @@ load run_modes
 	check connect_refused
 }
 
+@test "a full backlog: EAGAIN or EINPROGRESS, time-outs, signals, and a stream in the end" {
+	check connect_backlog
+}
+
+@test "a TCP socket connected to itself" {
+	check connect_self
+}
+
+@test "accept: signals, stops, time-outs, and those of the listener on its streams" {
+	check accept_trouble
+}
+
 @test "AF_UNSPEC: dissolves a used stream, the socket connects anew" {
 	check connect_unspec
 }
