@@ -37,6 +37,18 @@ load run_modes
 	check names_options
 }
 
+@test "who the peer is: SO_PEERCRED, SO_PEERPIDFD, SO_PEERGROUPS, at each point of its life" {
+	check peer_identity
+}
+
+@test "options of TCP and sockets: kept, and the stream works on; keep-alive; TCP_INFO" {
+	check tcp_options
+}
+
+@test "urgent data: who waits for it, two of them, in line, on AF_UNIX" {
+	check urgent_more
+}
+
 @test "urgent data of a used TCP stream" {
 	check urgent
 }

@@ -97,6 +97,10 @@ load run_modes
 	check lowat
 }
 
+@test "SO_PEEK_OFF: each peek goes on where the last ended" {
+	check peek_off
+}
+
 @test "errno: untouched by calls that succeed" {
 	check errno_kept
 }
