@@ -26,6 +26,18 @@ static bool reaches_ring(struct shmfd_stream *s, int fd)
 		(rec->drain_end || rec->drain_eof || shmfd_stream_enter(s));
 }
 
+/* Whoever has the peer's socket now waits for what the peer had not read; a host may ask
+ * for counts again and again, and call nothing else. */
+static void give(struct shmfd_stream *s, int fd)
+{
+	if (unlikely(shmfd_resend_is_pending(s)))
+		shmfd_resend_continue(s, fd);
+	else if (unlikely(shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN) &&
+		 load_relaxed(&shmfd_stream_record(s)->tx_mode) == SHMFD_MODE_RING &&
+		 shmfd_wait_has_ended(&s->wait))
+		shmfd_stream_peer_left(s);
+}
+
 ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
@@ -35,6 +47,7 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 
 	if (!s->seg)
 		return SHMFD_PASS;
+	give(s, fd);
 	shmfd_recv_settle(s);
 	if (shmfd_lock(rec, &rec->rx_lock))
 		return SHMFD_PASS;

@@ -41,6 +41,10 @@ load run_modes
 	check splice
 }
 
+@test "write, sendfile, dprintf, stdio, aio, vmsplice and splice in turn on one stream" {
+	check ways_mixed
+}
+
 @test "_FORTIFY_SOURCE variants: work, and still stop an overflow" {
 	check fortified
 }
