@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Description: many threads and processes write framed records of at most PIPE_BUF
- * bytes, one call each; no record is torn, each writer's order holds.
+ * Description: many threads, then threads of two processes, write framed records of at
+ * most PIPE_BUF bytes, one call each; no record is torn, each writer's order holds, also
+ * of writers that slept for room.
  */
 #include "duo.h"
 
 #include <limits.h>
-#include <pthread.h>
 
 #define WRITERS 6
 #define RECORDS 150
@@ -25,7 +25,7 @@ static size_t length_of(uint32_t writer, uint32_t number)
 	return 12 + (writer * 977 + number * 131) % (PIPE_BUF - 12 + 1);
 }
 
-static void *writer(void *arg)
+static void writer(void *arg)
 {
 	uint32_t me = (uint32_t)(uintptr_t)arg;
 	struct record r;
@@ -42,38 +42,55 @@ static void *writer(void *arg)
 		if (n != (ssize_t)len)
 			die("write %zd of %zu", n, len);
 	}
-	return NULL;
+}
+
+static void run_writers(uintptr_t from, uintptr_t to, bool sleep)
+{
+	struct duo_thread threads[WRITERS];
+
+	for (uintptr_t i = from; i < to; i++)
+		duo_thread_start(&threads[i], writer, (void *)i);
+	if (sleep) {
+		while (!threads[from].tid)
+			usleep(100);
+		duo_await_asleep(getpid(), threads[from].tid);
+		duo_post();
+	}
+	for (uintptr_t i = from; i < to; i++)
+		duo_thread_join(&threads[i]);
+}
+
+/* TCP lets go of a socket whose buffer is full: only AF_UNIX is filled. */
+static bool is_filled(void)
+{
+	return !duo_is_tcp();
 }
 
 static void client(int fd)
 {
-	pthread_t threads[WRITERS];
 	pid_t child;
 
 	duo_warmup(fd);
 	stream = fd;
+	run_writers(0, WRITERS, is_filled());
+	close(fd);
+	stream = duo_another_warm();
 	/* Half of the writers in a child that shares the stream. */
 	child = duo_fork();
-	for (uintptr_t i = 0; i < WRITERS / 2; i++) {
-		uintptr_t me = i + (child ? 0 : WRITERS / 2);
-
-		if (pthread_create(&threads[i], NULL, writer, (void *)me))
-			die("pthread_create");
-	}
-	for (int i = 0; i < WRITERS / 2; i++)
-		pthread_join(threads[i], NULL);
-	if (child == 0)
+	if (child == 0) {
+		run_writers(WRITERS / 2, WRITERS, false);
 		_exit(0);
+	}
+	run_writers(0, WRITERS / 2, false);
 	duo_reap(child, "child");
 }
 
-static void server(int fd)
+static void hear(int fd)
 {
 	uint32_t next[WRITERS] = {0};
 	static struct record r, want;
 	int total = 0;
 
-	duo_warmup(fd);
 	for (;;) {
 		size_t got = duo_read_all(fd, &r, 12);
 
@@ -93,6 +110,15 @@ static void server(int fd)
 		total++;
 	}
 	say("%d records", total);
+}
+
+static void server(int fd)
+{
+	duo_warmup(fd);
+	if (is_filled())
+		duo_await();
+	hear(fd);
+	hear(duo_another_warm());
 }
 
 DUO_PROGRAM(.description = "many writers, whole records", .server = server, .client = client)
