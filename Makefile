@@ -64,13 +64,18 @@ $(B)/preload/%.o: preload/%.c
 
 # ---- test and bench programs: unmodified, they know nothing of the library
 
-progs: $(progs)
+progs: $(progs) $(B)/tests/progs/exec_static.static $(B)/tests/progs/read_write.static
 bench-programs: $(bench)
 
 $(B)/tests/progs/%: tests/progs/%.c \
 		$(wildcard tests/progs/duo.c tests/progs/*.h tests/progs/mixed_*.c)
 	@mkdir -p $(@D); echo "  CC    $<"
 	$(Q)$(CC) $(PROG) $< $(if $(wildcard tests/progs/duo.c),tests/progs/duo.c) -o $@
+
+# The same program without a dynamic loader, which nothing can be preloaded into.
+$(B)/tests/progs/%.static: tests/progs/%.c tests/progs/duo.c tests/progs/duo.h
+	@mkdir -p $(@D); echo "  CC    $< -static"
+	$(Q)$(CC) $(filter-out -M%,$(PROG)) -static $< tests/progs/duo.c -o $@
 
 $(B)/tests/progs/mixed: tests/progs/mixed.c $(wildcard tests/progs/mixed_*)
 	@mkdir -p $(@D); echo "  CC    $<"

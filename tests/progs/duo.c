@@ -603,6 +603,24 @@ uint64_t duo_sum(const void *buf, size_t len)
 	return sum;
 }
 
+void duo_send_pattern(int fd, size_t len, uint32_t seed)
+{
+	char *buf = malloc(len);
+
+	duo_pattern(buf, len, seed);
+	duo_write_all(fd, buf, len);
+	free(buf);
+}
+
+void duo_say_received(int fd, const char *who, size_t len)
+{
+	char *buf = malloc(len);
+	size_t got = duo_read_all(fd, buf, len);
+
+	say("%s: %zu sum %016llx", who, got, (unsigned long long)duo_sum(buf, got));
+	free(buf);
+}
+
 short duo_poll(int fd, short events, int timeout_ms)
 {
 	struct pollfd p = {.fd = fd, .events = events};

@@ -137,6 +137,10 @@ size_t duo_drain(int fd);
 void duo_pattern(void *buf, size_t len, uint32_t seed);
 uint64_t duo_sum(const void *buf, size_t len);
 
+/* Writes a pattern; reads as much and says its length and sum. */
+void duo_send_pattern(int fd, size_t len, uint32_t seed);
+void duo_say_received(int fd, const char *who, size_t len);
+
 /* poll() of one descriptor; returns revents, 0 for a time-out. */
 short duo_poll(int fd, short events, int timeout_ms);
 

@@ -13,12 +13,32 @@ load run_modes
 	check fork_share
 }
 
+@test "fork: parent and child are both asleep in read" {
+	check fork_both_read
+}
+
+@test "a stream left to a grandchild, also by daemon(0, 0)" {
+	check double_fork
+}
+
 @test "a close after a forked child exited without one is the last" {
 	check fork_then_close
 }
 
 @test "a preforking server: children exit, close everything, or are killed" {
 	check fork_many
+}
+
+@test "children that a server forked before accept, one of them is killed" {
+	check prefork_accept
+}
+
+@test "kill -9 at any moment of a writer, a reader, both, or one of two holders" {
+	check kill_moments
+}
+
+@test "close_range with flags, and what children close before exec" {
+	check close_flags
 }
 
 @test "a host that closes every descriptor but its stream goes on with it" {
@@ -35,6 +55,14 @@ load run_modes
 
 @test "exec in place: another program goes on with the used stream" {
 	check exec_in_place
+}
+
+@test "exec, vfork, posix_spawn of a static program, bytes unread on both sides" {
+	check exec_static
+}
+
+@test "inetd-style services on a stream, and one that gets the listener" {
+	check inetd
 }
 
 @test "exec of the receiver of a one-way stream, whose sender sleeps in read" {
@@ -79,6 +107,10 @@ load run_modes
 
 @test "SCM_RIGHTS: a used stream handed to another process and to oneself" {
 	check pass_stream
+}
+
+@test "SCM_RIGHTS with bytes unread on both sides, to a program with the library and without" {
+	check pass_unread
 }
 
 @test "descriptors and credentials within an AF_UNIX stream" {
