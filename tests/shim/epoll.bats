@@ -88,3 +88,31 @@ load run_modes
 @test "epoll: a one-shot that is not armed does not tell the end of its stream" {
 	check epoll_oneshot_shut
 }
+
+@test "one stream by several numbers of one set, level, edge and one-shot" {
+	check epoll_dup_edge
+}
+
+@test "ADD and MOD with input unread, in part, and at the end of the stream" {
+	check epoll_add_unread
+}
+
+@test "full and drained streams in every mode: no room is no event, room is one" {
+	check epoll_room
+}
+
+@test "several threads in one epoll_wait: what is told once wakes one" {
+	check epoll_threads_edge
+}
+
+@test "timer, pipe, eventfd and a quiet stream beside one that is never without input" {
+	check epoll_load
+}
+
+@test "sets three deep, edge and one-shot; circles and depth" {
+	check epoll_nested_edge
+}
+
+@test "a forked child changes the set it shares with its parent" {
+	check epoll_fork_ctl
+}

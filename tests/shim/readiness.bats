@@ -81,3 +81,23 @@ load run_modes
 @test "cancellation: a blocked thread can be cancelled, the stream lives" {
 	check thread_cancel
 }
+
+@test "each bit of poll and epoll alone, level and edge, through the life of a stream" {
+	check event_bits
+}
+
+@test "input that nobody waits for does not change how long a wait takes" {
+	check wait_unasked
+}
+
+@test "the peer is killed, closes or resets while this end sleeps in a wait" {
+	check wait_killed
+}
+
+@test "sockets that connect, and listeners, in poll, select and epoll sets" {
+	check wait_connecting
+}
+
+@test "urgent data: select's exceptions, epoll's and poll's PRI" {
+	check urgent_wait
+}
