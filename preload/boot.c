@@ -61,6 +61,7 @@ static void fill_sys(void)
 		.close = real.close, .dup3 = real.dup3,
 		.poll = real.poll, .ppoll = real.ppoll,
 		.epoll_ctl = real.epoll_ctl, .epoll_pwait = real.epoll_pwait,
+		.epoll_pwait2 = real.epoll_pwait2,
 		.memfd_create = memfd_create, .ftruncate = ftruncate,
 	};
 }

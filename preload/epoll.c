@@ -62,14 +62,17 @@ int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout)
 int epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *t,
 		 const sigset_t *mask)
 {
-	int ret = SHMFD_PASS;
 	int64_t ns = -1;
+	int ret;
 
-	if (t && t->tv_sec >= 0 && t->tv_sec < INT64_MAX / 1000000000 - 1)
+	/* EFAULT and EINVAL are the kernel's */
+	if (!shmfd_fd_is(ep, SHMFD_FD_EPOLL) ||
+	    (t && (shmfd_is_bad_pointer(t, sizeof(*t)) || t->tv_sec < 0 ||
+		   (unsigned long)t->tv_nsec >= 1000000000)))
+		return real.epoll_pwait2(ep, ev, max, t, mask);
+	if (t && t->tv_sec < INT64_MAX / 2000000000)	/* longer is for ever */
 		ns = t->tv_sec * 1000000000ll + t->tv_nsec;
-	if (shmfd_fd_is(ep, SHMFD_FD_EPOLL) &&
-	    (!t || (ns >= 0 && (unsigned long)t->tv_nsec < 1000000000)))
-		ret = shmfd_epoll_wait(ep, ev, max, ns, mask);
+	ret = shmfd_epoll_wait(ep, ev, max, ns, mask);
 	return ret == SHMFD_PASS ? real.epoll_pwait2(ep, ev, max, t, mask) :
 		(int)shim_result(ret);
 }

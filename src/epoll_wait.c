@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 
 #include "epoll_set.h"
 #include "kick.h"
@@ -16,6 +17,9 @@
 #define KERNEL_LOOK_NS	8000
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
+#define MS_NS		1000000
+/* EP_MAX_EVENTS of linux/fs/eventpoll.c */
+#define EVENTS_MAX	(INT_MAX / (int)sizeof(struct epoll_event))
 
 /* Level-triggered, and the kernel knows a part: what it says now. */
 static uint32_t kernel_part(const struct shmfd_stream *s)
@@ -252,19 +256,35 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 	return k;
 }
 
+/* Waits in the kernel; epoll_pwait2 where whole milliseconds are too coarse. */
+static int kernel_wait(const struct shmfd_set *e, struct epoll_event *ev, int max, int64_t ns,
+		       const sigset_t *mask)
+{
+	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	int64_t ms = ns < 0 ? -1 : (ns + MS_NS - 1) / MS_NS;
+	int n;
+
+	if (ns > 0 && ns % MS_NS) {
+		n = shmfd_sys.epoll_pwait2(e->fd, ev, max, &t, mask);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+	}
+	return shmfd_sys.epoll_pwait(e->fd, ev, max, ms > INT_MAX ? INT_MAX : (int)ms, mask);
+}
+
 /*
  * The kernel's epoll_pwait, translated.  Tagged events pass through a buffer of
  * ours: the host's array is written only where an event is returned.
- * @ms < 0: for ever.  Returns events, 0, or -errno.
+ * @ns < 0: for ever.  Returns events, 0, or -errno.
  */
-static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int ms,
+static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t ns,
 		      const sigset_t *mask)
 {
 	struct epoll_event buf[KERNEL_BATCH];
 	int n;
 
 	if (!load_relaxed(&e->ever_tagged)) {
-		n = shmfd_sys.epoll_pwait(e->fd, ev, max, ms, mask);
+		n = kernel_wait(e, ev, max, ns, mask);
 		if (n < 0)
 			return -errno;
 		if (!load_relaxed(&e->ever_tagged))
@@ -278,12 +298,11 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int 
 	for (int i = 0; i < KERNEL_BATCH; i++) {
 		int told;
 
-		n = shmfd_sys.epoll_pwait(e->fd, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH,
-					  ms, mask);
+		n = kernel_wait(e, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH, ns, mask);
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
 		told = translate(e, buf, n, ev);
-		if (told || ms)
+		if (told || ns)
 			return told;
 	}
 	return 0;
@@ -391,15 +410,12 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t left_ns,
 		     const sigset_t *mask)
 {
-	int ms, n;
+	int n;
 
 	fetch_add_acq_rel(&e->sleepers, 1);
 	n = arm_all(e, ev, max);
-	if (!n) {
-		ms = left_ns < 0 ? -1 : left_ns > 2000000000000000ll ? 2000000000 :
-			(int)((left_ns + 999999) / 1000000);
-		n = ask_kernel(e, ev, max, ms, mask);
-	}
+	if (!n)
+		n = ask_kernel(e, ev, max, left_ns, mask);
 	fetch_sub_acq_rel(&e->sleepers, 1);
 	return n;
 }
@@ -425,6 +441,9 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 			return n;
 		began = sp.budget_ns ? shmfd_now_ns() : 0;
 		step = shmfd_before_sleep(left);
+		/* what is left of whole milliseconds: epoll_wait's rounding */
+		if (step > 0 && timeout_ns % MS_NS == 0)
+			step = (step + MS_NS - 1) / MS_NS * MS_NS;
 		n = sleep_set(e, ev, max, step, mask);
 		if (n)
 			return n;
@@ -445,7 +464,8 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 	bool counted;
 	int n, saved = errno;
 
-	if (!e || max <= 0 || shmfd_is_bad_pointer(ev, sizeof(*ev)) || e->fd != ep)
+	if (!e || e->fd != ep || max <= 0 || max > EVENTS_MAX ||
+	    shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
 	/* a bell is for one thread, and taken by whoever looks first: leave it to the
 	 * kernel.  Of two that come, one sees the other, before either may sleep */

@@ -45,6 +45,8 @@ struct shmfd_sys {
 	int (*epoll_ctl)(int ep, int op, int fd, struct epoll_event *ev);
 	int (*epoll_pwait)(int ep, struct epoll_event *ev, int nr, int timeout_ms,
 			   const sigset_t *mask);
+	int (*epoll_pwait2)(int ep, struct epoll_event *ev, int nr, const struct timespec *t,
+			    const sigset_t *mask);
 	int (*memfd_create)(const char *name, unsigned int flags);
 	int (*ftruncate)(int fd, off_t len);
 };

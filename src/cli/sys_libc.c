@@ -75,6 +75,7 @@ struct shmfd_sys shmfd_sys = {
 	.ppoll		= ppoll,
 	.epoll_ctl	= epoll_ctl,
 	.epoll_pwait	= epoll_pwait,
+	.epoll_pwait2	= epoll_pwait2,
 	.memfd_create	= memfd_create,
 	.ftruncate	= ftruncate,
 };

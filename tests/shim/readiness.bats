@@ -101,3 +101,7 @@ load run_modes
 @test "urgent data: select's exceptions, epoll's and poll's PRI" {
 	check urgent_wait
 }
+
+@test "time-outs of all waits: never too short, short ones not stretched, endless and wrong ones" {
+	check wait_times
+}
