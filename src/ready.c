@@ -410,8 +410,8 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 	for (;;) {
 		shmfd_before_sleep(0);
 		ret = look(m);
-		if (ret)
-			return m->kernel_nr ? ask_kernel(m, mask) : ret;
+		if (ret)	/* the mask is for a wait: a pending signal stays so */
+			return m->kernel_nr ? ask_kernel(m, NULL) : ret;
 		if (!timeout_ns)
 			return ask_kernel(m, mask);
 		ret = spin(m, left, &sp);

@@ -105,3 +105,7 @@ load run_modes
 @test "time-outs of all waits: never too short, short ones not stretched, endless and wrong ones" {
 	check wait_times
 }
+
+@test "masks of waits that need not wait: a pending signal comes at no time-out, not beside data" {
+	check wait_masks_now
+}
