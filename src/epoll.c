@@ -724,6 +724,10 @@ static int ctl_stream(struct shmfd_set *e, struct shmfd_stream *s, int op, int f
 {
 	bool known = shmfd_set_of_stream(s) == e && s->reg.fd == fd;
 
+	/* EINVAL, of one that is deleted as well (linux/fs/eventpoll.c) */
+	if ((op == EPOLL_CTL_MOD && ev->events & EPOLLEXCLUSIVE) ||
+	    (op != EPOLL_CTL_ADD && op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL))
+		return SHMFD_PASS;
 	if (known && s->reg.parked) {
 		int ret = -ENOENT;
 
@@ -738,8 +742,7 @@ static int ctl_stream(struct shmfd_set *e, struct shmfd_stream *s, int op, int f
 	}
 	if (op == EPOLL_CTL_ADD && !known && ev)
 		return ctl_add(e, s, fd, ev);
-	if (op == EPOLL_CTL_MOD && known && ev &&
-	    !((ev->events | s->reg.events) & EPOLLEXCLUSIVE))
+	if (op == EPOLL_CTL_MOD && known && ev && !(s->reg.events & EPOLLEXCLUSIVE))
 		return ctl_mod(e, s, ev);
 	if (op == EPOLL_CTL_DEL && known)
 		return ctl_del(e, s, fd);

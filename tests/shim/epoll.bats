@@ -116,3 +116,7 @@ load run_modes
 @test "a forked child changes the set it shares with its parent" {
 	check epoll_fork_ctl
 }
+
+@test "EPOLLEXCLUSIVE: refusals, a listener in several processes, a stream in two threads' sets" {
+	check epoll_exclusive
+}
