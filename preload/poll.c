@@ -11,13 +11,15 @@
 
 #include "../src/ready.h"
 
+#define FEW_FDS	16
+
 bool shim_poll_concerns_us(const struct pollfd *p, nfds_t nr)
 {
 	struct rlimit most;
 	bool ours = false;
 
 	/* EINVAL, without a look at the array (poll(2)) */
-	if (nr > SHIM_STACK_FDS && !getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
+	if (nr > FEW_FDS && !getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
 		return false;
 	for (nfds_t i = 0; i < nr; i++) {
 		uint32_t kind = shmfd_fd_lookup(p[i].fd) & SHMFD_FD_KIND_MASK;
@@ -33,8 +35,8 @@ int64_t shim_to_ns(const struct timespec *t)
 {
 	if (!t)
 		return -1;
-	if (t->tv_sec > INT64_MAX / 1000000000 - 1)
-		return INT64_MAX;
+	if (t->tv_sec > INT64_MAX / 2000000000)	/* a hundred years: now + it fits */
+		return INT64_MAX / 2;
 	return t->tv_sec * 1000000000ll + t->tv_nsec;
 }
 

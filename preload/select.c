@@ -158,14 +158,22 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 	return ret < 0 ? ret : to_sets(s, p, nr);
 }
 
+static bool is_bad(const unsigned long *set)
+{
+	return set && shmfd_is_bad_pointer(set, sizeof(*set));
+}
+
 /* The core's answer, or SHMFD_PASS. */
 static int select_ours(struct sets *s, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct pollfd stack[SHIM_STACK_FDS], *p = stack;
 	bool ours;
-	nfds_t nr = count(s, &ours);
+	nfds_t nr;
 	int ret;
 
+	if (is_bad(s->in) || is_bad(s->out) || is_bad(s->ex))
+		return SHMFD_PASS;
+	nr = count(s, &ours);
 	if (!ours)
 		return SHMFD_PASS;
 	if (nr > SHIM_STACK_FDS) {
@@ -181,24 +189,34 @@ static int select_ours(struct sets *s, int64_t timeout_ns, const sigset_t *mask)
 	return ret;
 }
 
+/*
+ * The kernel looks at no more of the sets than its table of descriptors has room
+ * for, and callers of old give getdtablesize() and sets of FD_SETSIZE.  Our hidden
+ * descriptors made the table larger.
+ */
+static int within_table(int nr)
+{
+	return nr > FD_SETSIZE ? shmfd_fd_within_table(nr) : nr;
+}
+
 int select(int nr, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 {
 	struct sets s = {
-		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = nr,
+		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = within_table(nr),
 	};
 	int64_t timeout = -1, began = 0, left;
 	int ret;
 
 	if (t) {
 		if (t->tv_sec < 0 || t->tv_usec < 0)
-			return real.select(nr, in, out, ex, t);
-		timeout = t->tv_sec > INT64_MAX / 1000000000 - 1 ? INT64_MAX :
+			return real.select(s.nr, in, out, ex, t);
+		timeout = t->tv_sec > INT64_MAX / 2000000000 ? INT64_MAX / 2 :
 			t->tv_sec * 1000000000ll + t->tv_usec * 1000;
 		began = shmfd_now_ns();
 	}
 	ret = select_ours(&s, timeout, NULL);
 	if (ret == SHMFD_PASS)
-		return real.select(nr, in, out, ex, t);
+		return real.select(s.nr, in, out, ex, t);
 	if (t) {	/* Linux leaves the rest of the time in it (select(2)) */
 		left = timeout - (shmfd_now_ns() - began);
 		if (left < 0)
@@ -216,13 +234,13 @@ int pselect(int nr, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *
 	    const sigset_t *mask)
 {
 	struct sets s = {
-		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = nr,
+		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = within_table(nr),
 	};
 	int ret;
 
 	if (t && (t->tv_sec < 0 || (unsigned long)t->tv_nsec >= 1000000000))
-		return real.pselect(nr, in, out, ex, t, mask);
+		return real.pselect(s.nr, in, out, ex, t, mask);
 	ret = select_ours(&s, shim_to_ns(t), mask);
-	return ret == SHMFD_PASS ? real.pselect(nr, in, out, ex, t, mask) :
+	return ret == SHMFD_PASS ? real.pselect(s.nr, in, out, ex, t, mask) :
 		(int)shim_result(ret);
 }

@@ -8,13 +8,19 @@
 #include "fdmap.h"
 
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sys.h"
 
 #define HIDE_FROM_MAX	16384u
 #define HIDE_ROOM	262144u
+#define TABLE_MIN	64	/* NR_OPEN_DEFAULT */
+#define TABLE_STEP	128	/* 1024 bytes of pointers, then doubled */
 
 _Atomic uint32_t shmfd_fdmap[SHMFD_FD_MAX];
 _Atomic uint32_t shmfd_fd_high;
@@ -51,6 +57,48 @@ int shmfd_hide_fd(int fd)
 fail:
 	shmfd_sys.close(fd);
 	return -EMFILE;
+}
+
+/* The host's highest number, or -1: no /proc. */
+static int highest(void)
+{
+	_Alignas(struct dirent64) char room[4096];
+	/* of the thread: the first one may have ended */
+	int dir = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/fd",
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int top = -1;
+	long n;
+
+	if (dir < 0)
+		return -1;
+	while ((n = syscall(SYS_getdents64, dir, room, sizeof(room))) > 0) {
+		const struct dirent64 *d;
+
+		for (long at = 0; at < n; at += d->d_reclen) {
+			int fd;
+
+			d = (const void *)(room + at);
+			fd = atoi(d->d_name);	/* "." and "..": 0 */
+			if (fd > top && fd != dir && !shmfd_fd_is(fd, SHMFD_FD_HIDDEN))
+				top = fd;
+		}
+	}
+	shmfd_sys.close(dir);
+	return top;
+}
+
+int shmfd_fd_within_table(int nr)
+{
+	int saved = errno, top = highest(), size = TABLE_MIN;
+
+	errno = saved;
+	if (top < 0)
+		return nr;
+	if (top >= TABLE_MIN) {
+		for (size = TABLE_STEP; size <= top; size *= 2)
+			;
+	}
+	return nr < size ? nr : size;
 }
 
 void shmfd_unhide_close(int fd)

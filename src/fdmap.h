@@ -83,6 +83,11 @@ static inline bool shmfd_fd_is(int fd, enum shmfd_fd_kind kind)
  * Source: getrlimit(2): a descriptor above the limit stays valid.
  */
 int shmfd_hide_fd(int fd);
+/*
+ * @nr, or less: the size that the kernel's table of descriptors would have for the
+ * host's own numbers.  Source: expand_files and alloc_fdtable, linux/fs/file.c.
+ */
+int shmfd_fd_within_table(int nr);
 /* Closes a hidden descriptor; < 0 is ignored.  Keeps errno. */
 void shmfd_unhide_close(int fd);
 

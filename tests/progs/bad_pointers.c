@@ -4,7 +4,9 @@
  * no byte is lost.  A buffer that leaves its mapping in the middle is not here:
  * by ring that is a fault of the host (README, "Limits").
  */
-#include "duo.h"
+#include "sets.h"
+
+#include <sys/select.h>
 
 /* volatile: the compiler must not know. */
 static void *volatile bad = (void *)8;
@@ -12,6 +14,24 @@ static void *volatile beyond = (void *)0x7ffffffffff8;
 static volatile size_t all = SIZE_MAX;
 /* not on the stack: two gigabytes more would reach beyond user space */
 static char buf[100];
+
+/* What waits are given beside numbers; times are read by libc itself. */
+static void bad_sets(int fd)
+{
+	struct timeval none = {0, 0};
+	struct epoll_event event;
+	int set = duo_set_new();
+	fd_set fds;
+
+	FD_ZERO(&fds);
+	FD_SET(fd, &fds);
+	duo_set_ctl(set, EPOLL_CTL_ADD, fd, EPOLLIN, 1);
+	say_result("select, bad set", select(fd + 1, bad, NULL, NULL, &none));
+	say_result("select, one bad set", select(fd + 1, &fds, NULL, bad, &none));
+	say_result("pselect, bad set", pselect(fd + 1, NULL, bad, &fds, NULL, NULL));
+	say_result("epoll_pwait2, bad time", epoll_pwait2(set, &event, 1, bad, NULL));
+	close(set);
+}
 
 static void server(int fd)
 {
@@ -38,6 +58,7 @@ static void server(int fd)
 	say_result("readv into a bad part", readv(fd, iov, 2));
 	say_result("poll", poll(bad, 1, 0));
 	say_result("ppoll", ppoll(bad, 1, NULL, NULL));
+	bad_sets(fd);
 	n = (ssize_t)duo_read_all(fd, buf, 26);
 	say("the rest ends in '%.5s'", buf + n - 5);
 	duo_post();

@@ -109,3 +109,7 @@ load run_modes
 @test "masks of waits that need not wait: a pending signal comes at no time-out, not beside data" {
 	check wait_masks_now
 }
+
+@test "numbers above FD_SETSIZE; select up to getdtablesize() with sets of FD_SETSIZE" {
+	check high_numbers
+}
