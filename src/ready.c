@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "kick.h"
 #include "sys.h"
@@ -25,6 +26,7 @@
 #define IN_BITS		(POLLIN | POLLRDNORM | POLLPRI | POLLRDBAND)
 #define OUT_BITS	(POLLOUT | POLLWRNORM | POLLWRBAND)
 #define STACK_ITEMS	32
+#define FEW_ITEMS	16	/* not worth a look at the limit of descriptors */
 #define SPIN_LOOKS	8
 #define KERNEL_LOOK_NS	8000	/* kernel descriptors wait no longer for a spin */
 
@@ -452,6 +454,21 @@ static bool concerns_us(const struct shmfd_stream *s)
 	}
 }
 
+/* The kernel takes no more entries than RLIMIT_NOFILE (poll(2)): streams whose links
+ * find no place, beside the host's entries and a kick, go back. */
+static void fit(const struct many *m)
+{
+	struct rlimit most;
+	nfds_t links = 0;
+
+	if (m->nr <= FEW_ITEMS || getrlimit(RLIMIT_NOFILE, &most))
+		return;
+	for (nfds_t i = 0; i < m->nr; i++) {
+		if (m->stream[i] && m->nr + ++links >= most.rlim_cur)
+			shmfd_stream_retreat(m->stream[i], SHMFD_WHY_NO_FD);
+	}
+}
+
 int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct shmfd_stream *streams[STACK_ITEMS];
@@ -482,6 +499,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 		m.stream[i] = s;
 		m.any_ring |= s != NULL;
 	}
+	fit(&m);
 	m.any_ring |= load_relaxed(&shmfd_resends) || load_relaxed(&shmfd_stuck); /* hints */
 	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
 	errno = saved;	/* a success does not touch it */

@@ -113,3 +113,7 @@ load run_modes
 @test "numbers above FD_SETSIZE; select up to getdtablesize() with sets of FD_SETSIZE" {
 	check high_numbers
 }
+
+@test "poll and select over hundreds of entries, one stream many times, and over the limit" {
+	check wait_many
+}
