@@ -91,10 +91,35 @@ static long fd_call(long nr, const long *a, bool *ret_known)
 	}
 }
 
-/* The calls that wait.  A kernel sigset has 8 bytes, the start of glibc's. */
+/* A kernel sigset has 8 bytes, the start of glibc's. */
+static const sigset_t *mask_of(const void *from, sigset_t *room)
+{
+	if (!from)
+		return NULL;
+	sigemptyset(room);
+	__builtin_memcpy(room, from, 8);
+	return room;
+}
+
+/* The kernel leaves the rest of the time in @t; libc's functions hide that (select(2)). */
+static int leave_rest(struct timespec *t, int64_t began_ns, int ret)
+{
+	int64_t left;
+
+	if (!t || (ret < 0 && errno != EINTR) || (!t->tv_sec && !t->tv_nsec))
+		return ret;
+	left = shim_to_ns(t) - (shmfd_now_ns() - began_ns);
+	if (left < 0)
+		left = 0;
+	*t = (struct timespec){ left / 1000000000, left % 1000000000 };
+	return ret;
+}
+
+/* The calls that wait. */
 static long ready_call(long nr, const long *a, bool *ret_known)
 {
-	sigset_t mask, *m = NULL;
+	int64_t began_ns = shmfd_now_ns();
+	sigset_t mask;
 
 	*ret_known = true;
 	switch (nr) {
@@ -108,19 +133,16 @@ static long ready_call(long nr, const long *a, bool *ret_known)
 	case SYS_epoll_wait: return epoll_wait(I(0), P(1), I(2), I(3));
 #endif
 	case SYS_epoll_pwait:
-		if (P(4)) {
-			sigemptyset(&mask);
-			__builtin_memcpy(&mask, P(4), 8);
-			m = &mask;
-		}
-		return epoll_pwait(I(0), P(1), I(2), I(3), m);
+		return epoll_pwait(I(0), P(1), I(2), I(3), mask_of(P(4), &mask));
+	case SYS_epoll_pwait2:
+		return epoll_pwait2(I(0), P(1), I(2), P(3), mask_of(P(4), &mask));
 	case SYS_ppoll:
-		if (P(3)) {
-			sigemptyset(&mask);
-			__builtin_memcpy(&mask, P(3), 8);
-			m = &mask;
-		}
-		return ppoll(P(0), (nfds_t)a[1], P(2), m);
+		return leave_rest(P(2), began_ns, ppoll(P(0), (nfds_t)a[1], P(2),
+							mask_of(P(3), &mask)));
+	case SYS_pselect6:	/* the last one: the mask and its length */
+		return leave_rest(P(4), began_ns,
+				  pselect(I(0), P(1), P(2), P(3), P(4),
+					  mask_of(a[5] ? *(void **)P(5) : NULL, &mask)));
 	default:
 		*ret_known = false;
 		return 0;

@@ -117,3 +117,7 @@ load run_modes
 @test "poll and select over hundreds of entries, one stream many times, and over the limit" {
 	check wait_many
 }
+
+@test "pselect6, ppoll, epoll_pwait and epoll_pwait2 by syscall(), and the time left" {
+	check raw_waits
+}
