@@ -107,6 +107,7 @@ static struct shmfd_set *set_make(int ep)
 		store_relaxed(&sets[i].inside, 0);
 		store_relaxed(&sets[i].sleepers, 0);
 		store_relaxed(&sets[i].plain, 0);
+		store_relaxed(&sets[i].closed, 0);
 		store_relaxed(&sets[i].inherited, 0);
 		shmfd_fd_set(ep, SHMFD_FD_EPOLL | i);
 		return &sets[i];
@@ -548,9 +549,11 @@ void shmfd_epoll_expose(int ep)
 void shmfd_epoll_close(int ep)
 {
 	struct shmfd_set *e = shmfd_set_of(ep);
+	bool kept;
 
 	if (!e)
 		return;
+	kept = shmfd_set_keep(e);
 	shmfd_fd_set(ep, SHMFD_FD_NONE);
 	for (uint32_t i = 0; shmfd_table && i < load_relaxed(&shmfd_table->high); i++) {
 		struct shmfd_stream *s = &shmfd_streams[i];
@@ -558,6 +561,8 @@ void shmfd_epoll_close(int ep)
 		if (!load_relaxed(&s->numbers) || shmfd_set_of_stream(s) != e)
 			continue;
 		shmfd_set_lock(e);
+		if (kept)
+			untag(e, s, false);
 		shmfd_set_cool(e, s);
 		if (s->reg.counted)
 			fetch_sub_acq_rel(&s->pollers, SHMFD_IN_SET);
@@ -565,7 +570,10 @@ void shmfd_epoll_close(int ep)
 		shmfd_set_unlock(e);
 	}
 	drop_kick(e);
-	store_release(&e->used, 0); /* [epoll.U] */
+	if (kept)
+		shmfd_set_leave(e);
+	else
+		store_release(&e->used, 0); /* [epoll.U] */
 }
 
 /* A set is one open file.  The parent goes on with it; a child that uses it
@@ -580,6 +588,10 @@ void shmfd_ready_fork_child(void)
 		store_relaxed(&sets[i].inside, 0);
 		store_relaxed(&sets[i].sleepers, 0);
 		store_relaxed(&sets[i].inherited, 1);
+		if (load_relaxed(&sets[i].closed)) {	/* the threads are the parent's */
+			fetch_add_acq_rel(&sets[i].inside, 1);
+			shmfd_set_leave(&sets[i]);
+		}
 		if (sets[i].kick)	/* the parent's goes on in the kernel's set */
 			shmfd_unhide_close(sets[i].kick - 1);
 		sets[i].kick = 0;

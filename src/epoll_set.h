@@ -25,6 +25,7 @@ struct shmfd_set {
 	_Atomic uint32_t sleepers;	/* of these, asleep */
 	_Atomic uint32_t plain;		/* no rings in this set any more */
 	_Atomic uint32_t inherited;	/* by a fork, and not used here since */
+	_Atomic uint32_t closed;	/* by the host, with threads inside: fd is ours */
 	bool collides;			/* host data with our prefix came: never tag */
 	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
 	uint32_t waits;			/* that found something in memory */
@@ -59,6 +60,11 @@ uint64_t shmfd_set_tag(const struct shmfd_stream *s, bool link);
 void shmfd_set_changed(struct shmfd_set *e, struct shmfd_stream *s);
 /* No rings in this set from now on, EPOLL or SETS; not under its lock. */
 void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why);
+/* The host closes its number.  True: threads are in a wait, which go on with a number
+ * of ours; give their place back by shmfd_set_leave. */
+bool shmfd_set_keep(struct shmfd_set *e);
+/* One is inside no more; the last one frees a set that was closed meanwhile. */
+void shmfd_set_leave(struct shmfd_set *e);
 /* The first use of a set inherited by fork: makes it plain. */
 void shmfd_set_disown(struct shmfd_set *e);
 

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 
 #include "epoll_set.h"
@@ -457,6 +458,33 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 	}
 }
 
+/* The kernel lets who is in a wait go on with a set whose number is closed or taken
+ * by another file (epoll_wait(2)): it answers for the streams from now on. */
+bool shmfd_set_keep(struct shmfd_set *e)
+{
+	int fd;
+
+	if (!load_acquire(&e->inside))
+		return false;
+	shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
+	fd = shmfd_hide_fd(shmfd_sys.fcntl(e->fd, F_DUPFD_CLOEXEC, 0));
+	if (fd < 0)
+		return false;
+	e->fd = fd;
+	fetch_add_acq_rel(&e->inside, 1);
+	store_release(&e->closed, 1);
+	return true;
+}
+
+void shmfd_set_leave(struct shmfd_set *e)
+{
+	if (fetch_sub_acq_rel(&e->inside, 1) != 1 || !load_acquire(&e->closed))
+		return;
+	shmfd_unhide_close(e->fd);
+	store_relaxed(&e->closed, 0);
+	store_release(&e->used, 0); /* [epoll.U] */
+}
+
 int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
 		     const sigset_t *mask)
 {
@@ -474,7 +502,7 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
 	n = wait_set(e, ev, max, timeout_ns, mask);
 	if (counted)
-		fetch_sub_acq_rel(&e->inside, 1);
+		shmfd_set_leave(e);
 	errno = saved;	/* a success does not touch it */
 	return n;
 }

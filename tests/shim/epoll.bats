@@ -120,3 +120,7 @@ load run_modes
 @test "EPOLLEXCLUSIVE: refusals, a listener in several processes, a stream in two threads' sets" {
 	check epoll_exclusive
 }
+
+@test "another thread closes the set, its number or the stream while one sleeps in it" {
+	check epoll_set_closed
+}
