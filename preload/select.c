@@ -143,7 +143,7 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 		.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000,
 	};
 	/* without a sleep first: what is closed now is an error */
-	int ret = shmfd_poll(p, nr, 0, NULL);
+	int ret = shmfd_poll(p, nr, 0, timeout_ns ? NULL : mask);
 	bool dropped = ret > 0 && drop_closed(p, nr);
 
 	if (dropped) {

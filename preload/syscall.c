@@ -118,7 +118,7 @@ static int leave_rest(struct timespec *t, int64_t began_ns, int ret)
 /* The calls that wait. */
 static long ready_call(long nr, const long *a, bool *ret_known)
 {
-	int64_t began_ns = shmfd_now_ns();
+	int64_t began_ns;
 	sigset_t mask;
 
 	*ret_known = true;
@@ -137,9 +137,11 @@ static long ready_call(long nr, const long *a, bool *ret_known)
 	case SYS_epoll_pwait2:
 		return epoll_pwait2(I(0), P(1), I(2), P(3), mask_of(P(4), &mask));
 	case SYS_ppoll:
+		began_ns = shmfd_now_ns();
 		return leave_rest(P(2), began_ns, ppoll(P(0), (nfds_t)a[1], P(2),
 							mask_of(P(3), &mask)));
 	case SYS_pselect6:	/* the last one: the mask and its length */
+		began_ns = shmfd_now_ns();
 		return leave_rest(P(4), began_ns,
 				  pselect(I(0), P(1), P(2), P(3), P(4),
 					  mask_of(a[5] ? *(void **)P(5) : NULL, &mask)));

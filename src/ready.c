@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "kick.h"
 #include "sys.h"
@@ -26,7 +25,6 @@
 #define IN_BITS		(POLLIN | POLLRDNORM | POLLPRI | POLLRDBAND)
 #define OUT_BITS	(POLLOUT | POLLWRNORM | POLLWRBAND)
 #define STACK_ITEMS	32
-#define FEW_ITEMS	16	/* not worth a look at the limit of descriptors */
 #define SPIN_LOOKS	8
 #define KERNEL_LOOK_NS	8000	/* kernel descriptors wait no longer for a spin */
 
@@ -241,6 +239,21 @@ static int count_ready(const struct many *m)
 	return ready;
 }
 
+/*
+ * True if the kernel has refused the links beside the host's entries: it takes no
+ * more entries than RLIMIT_NOFILE (poll(2)).  The streams have gone back.
+ */
+static bool is_too_many(const struct many *m, nfds_t nr)
+{
+	if (errno != EINVAL || nr == m->nr)
+		return false;
+	for (nfds_t i = 0; i < m->nr; i++) {
+		if (m->stream[i])
+			shmfd_stream_retreat(m->stream[i], SHMFD_WHY_NO_FD);
+	}
+	return true;
+}
+
 /* The kernel's answer without waiting.  Ready entries in all, or -errno. */
 static int ask_kernel(struct many *m, const sigset_t *mask)
 {
@@ -251,9 +264,9 @@ static int ask_kernel(struct many *m, const sigset_t *mask)
 		int ret = shmfd_sys.ppoll(m->kernel, n, &now, mask);
 
 		/* EINTR though it need not wait: not where something is ready */
-		if (ret < 0)
+		if (ret < 0 && !is_too_many(m, n))
 			return count_ready(m) ? count_ready(m) : -errno;
-		if (!take_links(m, n, false))
+		if (ret >= 0 && !take_links(m, n, false))
 			return merge(m);
 		look(m);
 	}
@@ -389,10 +402,10 @@ static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 	if (look(m))
 		goto out;
 	if (m->kick >= 0)
-		m->kernel[n] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
-	ret = shmfd_sys.ppoll(m->kernel, n + (m->kick >= 0), left_ns >= 0 ? &t : NULL, mask);
+		m->kernel[n++] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
+	ret = shmfd_sys.ppoll(m->kernel, n, left_ns >= 0 ? &t : NULL, mask);
 	if (ret < 0) {
-		ret = -errno;
+		ret = is_too_many(m, n) ? 0 : -errno;
 		goto out;
 	}
 	take_links(m, n, true);
@@ -454,21 +467,6 @@ static bool concerns_us(const struct shmfd_stream *s)
 	}
 }
 
-/* The kernel takes no more entries than RLIMIT_NOFILE (poll(2)): streams whose links
- * find no place, beside the host's entries and a kick, go back. */
-static void fit(const struct many *m)
-{
-	struct rlimit most;
-	nfds_t links = 0;
-
-	if (m->nr <= FEW_ITEMS || getrlimit(RLIMIT_NOFILE, &most))
-		return;
-	for (nfds_t i = 0; i < m->nr; i++) {
-		if (m->stream[i] && m->nr + ++links >= most.rlim_cur)
-			shmfd_stream_retreat(m->stream[i], SHMFD_WHY_NO_FD);
-	}
-}
-
 int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct shmfd_stream *streams[STACK_ITEMS];
@@ -499,7 +497,6 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 		m.stream[i] = s;
 		m.any_ring |= s != NULL;
 	}
-	fit(&m);
 	m.any_ring |= load_relaxed(&shmfd_resends) || load_relaxed(&shmfd_stuck); /* hints */
 	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
 	errno = saved;	/* a success does not touch it */
