@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ready.h"
+#include "stream.h"
 #include "sys.h"
 
 #define HIDE_FROM_MAX	16384u
@@ -110,4 +112,21 @@ void shmfd_unhide_close(int fd)
 		shmfd_sys.close(fd);
 	}
 	errno = saved;
+}
+
+void shmfd_fd_forget(int fd)
+{
+	switch (shmfd_fd_lookup(fd) & SHMFD_FD_KIND_MASK) {
+	case SHMFD_FD_STREAM:
+		shmfd_stream_close(fd, NULL);
+		break;
+	case SHMFD_FD_EPOLL:
+		shmfd_epoll_close(fd);
+		break;
+	case SHMFD_FD_SOCKET:
+		shmfd_fd_set(fd, SHMFD_FD_NONE);
+		break;
+	default:
+		break;
+	}
 }

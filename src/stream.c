@@ -279,7 +279,7 @@ static void part(struct shmfd_stream *s, int fd)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	bool last = load_acquire(&rec->holders) == 1;
 
-	store_relaxed(&s->parted, 1);
+	store_relaxed(&s->parted, SHMFD_PARTED);
 	if (load_relaxed(&rec->user_pid) == shmfd_pid)
 		add_totals(&ended, rec);
 	if (!last || !s->seg)
@@ -292,9 +292,28 @@ static void part(struct shmfd_stream *s, int fd)
 		shmfd_stream_flush(s, fd);
 }
 
+/* Closed where we could not see it: the number is another file's by now. */
+static bool is_lost(const struct shmfd_stream *s, int fd)
+{
+	return s->seg && shmfd_cookie(fd) != shmfd_stream_record(s)->cookie;
+}
+
+/* That file is not touched; to the peer it is a death: it sees the link's end. */
+static void lose(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	store_relaxed(&s->parted, SHMFD_LOST);
+	store_relaxed(&s->fd, -1);
+	if (load_relaxed(&rec->user_pid) == shmfd_pid)
+		add_totals(&ended, rec);
+}
+
 /* The kernel's FIN is out, or will be at once. */
 static void tell_closed(struct shmfd_stream *s)
 {
+	if (load_relaxed(&s->parted) == SHMFD_LOST)
+		return;
 	if (s->seg && load_relaxed(&shmfd_stream_record(s)->holders) == 1 &&
 	    !(load_acquire(&s->tx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		/* [stream.X] */
@@ -377,7 +396,9 @@ int shmfd_stream_close(int fd, int (*real_close)(int fd))
 		shmfd_stream_put(s);
 		return ret;
 	}
-	if (load_acquire(&s->users) > 1 && __libc_single_threaded) {
+	if (!real_close && is_lost(s, fd)) {
+		lose(s);
+	} else if (load_acquire(&s->users) > 1 && __libc_single_threaded) {
 		part(s, fd);
 		let_go(s);
 	} else if (load_acquire(&s->users) > 1) {
@@ -416,23 +437,6 @@ void shmfd_stream_exit(void)
 				fetch_sub_acq_rel(&rec->holders, 1);
 		}
 		shmfd_stream_put(s);
-	}
-}
-
-void shmfd_fd_forget(int fd)
-{
-	switch (shmfd_fd_lookup(fd) & SHMFD_FD_KIND_MASK) {
-	case SHMFD_FD_STREAM:
-		shmfd_stream_close(fd, NULL);
-		break;
-	case SHMFD_FD_EPOLL:
-		shmfd_epoll_close(fd);
-		break;
-	case SHMFD_FD_SOCKET:
-		shmfd_fd_set(fd, SHMFD_FD_NONE);
-		break;
-	default:
-		break;
 	}
 }
 

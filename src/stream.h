@@ -110,12 +110,15 @@ struct shmfd_reg {
 /* Threads that may sleep in poll on one stream at a time. */
 #define SHMFD_KICKS	4
 
+enum { SHMFD_PARTED = 1, SHMFD_LOST };
+
 /* What one process knows of a stream beside its record.  Copied by fork. */
 struct shmfd_stream {
 	_Atomic uint32_t users;		/* calls inside; pins it against close */
 	_Atomic uint32_t numbers;	/* descriptors of this process, 0: free */
 	_Atomic uint32_t closing;	/* last number closed, users still inside */
-	_Atomic uint32_t parted;	/* the rings were left for the close */
+	_Atomic uint32_t parted;	/* SHMFD_PARTED: the rings were left for the close;
+					 * SHMFD_LOST: closed where we could not see it */
 	_Atomic int fd;			/* one of its numbers */
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
@@ -184,7 +187,8 @@ void shmfd_stream_dup(int fd, int new_fd);
 /*
  * The host closes @fd (or replaces it by dup2).  If it is the last number here,
  * the ring directions are ended and the peer is told.  The caller then closes
- * the number with @real_close, or, NULL, replaces it itself and calls nothing.
+ * the number with @real_close, or, NULL, replaces it itself and calls nothing; or it
+ * got the number from the kernel, for another file: the stream was closed unseen.
  * Returns what real_close returned, 0 without.
  */
 int shmfd_stream_close(int fd, int (*real_close)(int fd));

@@ -45,6 +45,10 @@ load run_modes
 	check close_all
 }
 
+@test "a stream closed unseen: its number is another socket's, its peer sees a death" {
+	check unseen_close
+}
+
 @test "vfork: what the child closes on its parent's memory stays the child's" {
 	check vfork_exec
 }
