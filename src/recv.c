@@ -20,6 +20,7 @@
 
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
 #define SPIN_LOOKS	16	/* looks at the ring between looks at the clock */
+#define ERESTARTSYS	512	/* the kernel's own, let out under a storm of signals */
 
 /* One receive call of the host. */
 struct receive {
@@ -134,8 +135,8 @@ static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 	n = shmfd_sys.recvmsg(shmfd_stream_fd(r->s, r->fd), &m, flags);
 	if (n < 0) {
 		n = -errno;
-		/* it came since: the kernel tells it once */
-		if (r->got && n != -EAGAIN && n != -EINTR)
+		/* it came since: the kernel tells it once; ERESTARTSYS is none (wait.c) */
+		if (r->got && n != -EAGAIN && n != -EINTR && n != -ERESTARTSYS)
 			store_relaxed(&r->rec->pending_err, (uint32_t)-n);
 		return n;
 	}

@@ -18,6 +18,7 @@
 
 #include "pair.h"
 #include "segment.h"
+#include "sys.h"
 
 static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
 
@@ -523,6 +524,41 @@ static int setup(void **state)
 	return 0;
 }
 
+static int told;	/* the errno of a receive from the kernel */
+
+static ssize_t fail_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	(void)fd, (void)msg, (void)flags;
+	errno = told;
+	return -1;
+}
+
+/* The kernel fails behind the last bytes of a ring: an error is told after them, but
+ * not that a signal came, in whichever way the kernel says so. */
+static void test_failure_behind_the_last_bytes_of_the_ring(void **state)
+{
+	static const struct { int told, error; } of[] = {
+		{ EAGAIN, 0 }, { EINTR, 0 }, { 512, 0 }, { ECONNRESET, ECONNRESET },
+	};
+	struct shmfd_sys as_ever = shmfd_sys;
+
+	(void)state;
+	for (size_t i = 0; i < NR(of); i++) {
+		char buf[10];
+		int fd[2];
+
+		pair_meet(AF_UNIX, fd);
+		assert_int_equal(pair_send(fd[0], "abc", 3, 0), 3);
+		pair_retreat(fd[0], SHMFD_WHY_TEST);
+		told = of[i].told;
+		shmfd_sys.recvmsg = fail_recvmsg;
+		assert_int_equal(pair_recv(fd[1], buf, 10, 0), 3);
+		shmfd_sys = as_ever;
+		assert_int_equal(shmfd_take_error(pair_stream(fd[1])), of[i].error);
+		pair_close(fd);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest test[] = {
@@ -539,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_retreat_at_any_moment_keeps_every_byte),
 		cmocka_unit_test(test_hand_over_leaves_unread_bytes_to_the_kernel),
 		cmocka_unit_test(test_options_that_the_ring_has_to_know),
+		cmocka_unit_test(test_failure_behind_the_last_bytes_of_the_ring),
 		cmocka_unit_test(test_retreat_twice_is_retreat_once),
 		cmocka_unit_test(test_sleeping_ends_wake_each_other),
 		cmocka_unit_test(test_sleeping_ends_of_one_mapping_wake_each_other),
