@@ -252,6 +252,10 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
  */
 void shmfd_stream_retreat(struct shmfd_stream *s, enum shmfd_reason why);
 
+/* Leaves the rings for the last close: nobody else is inside.  @fd still reaches the
+ * kernel socket. */
+void shmfd_stream_leave_at_close(struct shmfd_stream *s, int fd);
+
 /*
  * After a retreat, before code that we do not see uses the socket: sends what
  * the peer had not read.  Waits for the kernel's buffer, bounded.

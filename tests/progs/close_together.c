@@ -31,7 +31,8 @@ static void both_shut(int fd, int how, size_t len)
 	duo_meet();
 	say_result("shutdown", shutdown(fd, how));
 	duo_meet();
-	say("poll: %s", duo_poll_bits(duo_poll(fd, POLLIN | POLLRDHUP, 5000) & (POLLIN | POLLRDHUP)));
+	say("poll: %s", duo_poll_bits(duo_poll(fd, POLLIN | POLLRDHUP, 5000) &
+				      (POLLIN | POLLRDHUP)));
 	got = duo_read_all(fd, buf, sizeof(buf));
 	say("read %zu sum %016llx", got, (unsigned long long)duo_sum(buf, got));
 	say_result("read at end", read(fd, buf, 1));

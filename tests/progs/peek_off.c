@@ -28,7 +28,8 @@ static void offset(int fd)
 
 static void set(int fd, int value)
 {
-	say_result("set SO_PEEK_OFF", setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof(value)));
+	say_result("set SO_PEEK_OFF",
+		   setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof(value)));
 }
 
 static void looks(int fd)

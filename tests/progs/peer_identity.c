@@ -45,7 +45,8 @@ static void identity(int fd, pid_t peer, const char *when)
 	len = sizeof(int);
 	say_result("SO_PEERCRED, cut", getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cut, &len));
 	say("length %u, pid %d, behind it %d", len, cut[0] == peer, cut[1]);
-	say_result("SO_PEERCRED, set", setsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, sizeof(cred)));
+	say_result("SO_PEERCRED, set",
+		   setsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, sizeof(cred)));
 	len = sizeof(pidfd);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0) {
 		say("SO_PEERPIDFD: the peer %d, close-on-exec %d", pid_of(pidfd) == peer,
