@@ -93,6 +93,16 @@ load run_modes
 	check socket_timeouts
 }
 
+@test "SO_RCVTIMEO and SO_SNDTIMEO: every call, parts, duplicates, odd values" {
+	check timeout_calls
+}
+
+@test "partial writes at every level: what poll promises, what short counts say" {
+	check partial_writes
+	SHMFD_TEST_MODES='both,SHMFD_AFTER=0,SHMFD_TEST_STUCK=60000 both,SHMFD_RING=64K' \
+		check partial_writes
+}
+
 @test "FIONREAD counts what is there, SIOCOUTQ falls to 0" {
 	check queue_sizes
 }
