@@ -372,6 +372,9 @@ int shmfd_config_parse(struct shmfd_config *ret_config, char *const *env,
 		rc = parse_u32(env, "SHMFD_TEST_RETREAT", UINT32_MAX, &c->test_retreat, &err,
 			       "should be one call in so many, 0 for never");
 	if (!rc)
+		rc = parse_u32(env, "SHMFD_TEST_EAGER", 1, &c->test_eager, &err,
+			       "should be 0 or 1");
+	if (!rc)
 		rc = parse_u32(env, "SHMFD_TEST_STUCK", 1000000, &c->test_stuck_ms, &err,
 			       "should be milliseconds from 1 to 1000000");
 	if (!rc && seed.at && !parse_number(seed, UINT64_MAX, &c->test_seed))

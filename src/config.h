@@ -37,6 +37,7 @@ struct shmfd_config {
 	const char *stats_path;	/* SHMFD_STATS, NULL: none */
 	uint32_t test_retreat;	/* SHMFD_TEST_RETREAT: one call in N, 0 never */
 	uint64_t test_seed;	/* SHMFD_TEST_SEED */
+	uint32_t test_eager;	/* SHMFD_TEST_EAGER: see shmfd_meet_all; 0 or 1 */
 	uint32_t test_stuck_ms;	/* SHMFD_TEST_STUCK: see stuck.c; 0: as it is */
 	uint32_t rule_nr;
 	struct shmfd_rule rule[SHMFD_RULES_MAX];

@@ -329,7 +329,7 @@ static struct next step_name(struct shmfd_stream *s, struct shmfd_record *rec, i
 		shmfd_sys.close(sock);
 		if (load_relaxed(&rec->ops) > GIVE_UP_OPS)
 			return (struct next){ .fail = SHMFD_WHY_NO_PEER };
-		later(rec, 1ull << (2 * rec->tries++));
+		later(rec, 1ull << (rec->tries < 24 ? 2 * rec->tries++ : 48));
 		return (struct next){ 0 };
 	}
 	sock = shmfd_hide_fd(sock);
@@ -543,4 +543,24 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 		shmfd_stream_retreat(s, load_acquire(&rec->holders) != 1 ?
 				     SHMFD_WHY_SHARED : SHMFD_WHY_EPOLL);
 	errno = saved;
+}
+
+void shmfd_meet_all(void)
+{
+	uint32_t top = shmfd_fd_top();
+
+	/* name, hello, hello and offer, taking it: an end may have to wait for each */
+	for (int round = 0; round < 4; round++) {
+		for (uint32_t fd = 0; fd <= top; fd++) {
+			struct shmfd_stream *s = shmfd_stream_get((int)fd);
+
+			if (!s)
+				continue;
+			if (load_acquire(&shmfd_stream_record(s)->phase) < SHMFD_PAIRED)
+				shmfd_meet_step(s, (int)fd);
+			if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
+				shmfd_stream_offer(s);
+			shmfd_stream_put(s);
+		}
+	}
 }

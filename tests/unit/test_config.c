@@ -45,6 +45,7 @@ static void test_empty_environment_gives_defaults(void **state)
 	static const char *const env[] = {
 		"HOME=/", "SHMFD_RING=", "SHMFD_AFTER=", "SHMFD_LOG=", "SHMFD_STATS=",
 		"SHMFD_RULES=", "SHMFD_SPIN_US=", "SHMFD_TEST_SEED=", "SHMFD_TEST_RETREAT=",
+		"SHMFD_TEST_EAGER=",
 		"SHMFD_RINGS=3", "SHMFD_SOMETHING_NEW=!", "XSHMFD_RING=1",
 	};
 
@@ -58,6 +59,7 @@ static void test_empty_environment_gives_defaults(void **state)
 		assert_null(config.log_path);
 		assert_null(config.stats_path);
 		assert_int_equal(config.test_retreat, 0);
+		assert_int_equal(config.test_eager, 0);
 		assert_int_equal(config.test_seed, 0);
 		assert_int_equal(config.rule_nr, 0);
 	}
@@ -93,6 +95,7 @@ static void test_good_numbers(void **state)
 		{ "SHMFD_AFTER=0", offsetof(struct shmfd_config, after), 0 },
 		{ "SHMFD_AFTER=007", offsetof(struct shmfd_config, after), 7 },
 		{ "SHMFD_AFTER=1000000", offsetof(struct shmfd_config, after), 1000000 },
+		{ "SHMFD_TEST_EAGER=1", offsetof(struct shmfd_config, test_eager), 1 },
 		{ "SHMFD_TEST_STUCK=100", offsetof(struct shmfd_config, test_stuck_ms), 100 },
 		{ "SHMFD_TEST_RETREAT=4294967295", offsetof(struct shmfd_config, test_retreat),
 		  UINT32_MAX },
@@ -122,6 +125,7 @@ static void test_bad_values_are_named(void **state)
 		"SHMFD_AFTER=1000001", "SHMFD_AFTER=four", "SHMFD_AFTER=4 4",
 		"SHMFD_AFTER=18446744073709551620",
 		"SHMFD_TEST_STUCK=1000001", "SHMFD_TEST_RETREAT=4294967296", "SHMFD_TEST_RETREAT=x",
+		"SHMFD_TEST_EAGER=2",
 		"SHMFD_TEST_SEED=18446744073709551616", "SHMFD_TEST_SEED=0x1",
 		"SHMFD_LOG=1", "SHMFD_LOG=warn", "SHMFD_LOG=INFO", "SHMFD_LOG=info:",
 		"SHMFD_LOG=info,/tmp/x", "SHMFD_LOG=information", "SHMFD_LOG=:/tmp/x",

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "meet.h"
 #include "pair.h"
 #include "segment.h"
 #include "sys.h"
@@ -75,6 +76,32 @@ static void test_both_ends_meet_and_leave_no_descriptor_behind(void **state)
 		assert_null(pair_stream(fd[0]));
 		assert_int_equal(pair_count_fds(), before);
 	}
+}
+
+static void test_eager_ends_meet_before_any_byte(void **state)
+{
+	char c;
+
+	(void)state;
+	shmfd_config.test_eager = 1;
+	for (size_t i = 0; i < NR(families); i++) {
+		int fd[2];
+
+		pair_adopt(families[i], fd);
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(load_relaxed(&pair_record(fd[k])->phase), SHMFD_PAIRED);
+			assert_int_equal(load_relaxed(&pair_record(fd[k])->ops), 0);
+		}
+		/* the first message goes by the kernel, the second by ring */
+		assert_int_equal(send_bytes(fd[0], 0, 100, 0), 100);
+		assert_int_equal(send_bytes(fd[0], 100, 50, 0), 50);
+		assert_int_equal(load_relaxed(&pair_record(fd[0])->kernel_tx_bytes), 100);
+		assert_int_equal(take_bytes(fd[1], 0, 100, 0), 100);
+		assert_int_equal(take_bytes(fd[1], 100, 50, 0), 50);
+		assert_int_equal(recv(fd[1], &c, 1, MSG_DONTWAIT), -1);
+		pair_close(fd);
+	}
+	shmfd_config.test_eager = 0;
 }
 
 static void test_bytes_go_by_memory_alone(void **state)
@@ -563,6 +590,7 @@ int main(void)
 {
 	static const struct CMUnitTest test[] = {
 		cmocka_unit_test(test_both_ends_meet_and_leave_no_descriptor_behind),
+		cmocka_unit_test(test_eager_ends_meet_before_any_byte),
 		cmocka_unit_test(test_bytes_go_by_memory_alone),
 		cmocka_unit_test(test_random_flow_both_ways_keeps_every_byte),
 		cmocka_unit_test(test_half_close_ends_one_direction),
