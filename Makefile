@@ -102,6 +102,22 @@ check-shim: all progs
 check-apps: all progs
 	$(Q)APPS_BUILD=$(abspath $(B)) SHMFD_REQUIRE_APPS=1 bats --tap tests/apps
 
+# Third-party test suites, plain and preloaded: all of them, or what a CI run has time for.
+uv := $(B)/suites/libuv/uv_run_tests
+libevent := $(B)/suites/libevent/regress
+
+$(uv) $(libevent): tests/suites/fetch.sh
+	@echo "  FETCH $@"
+	$(Q)sh tests/suites/fetch.sh $(notdir $(@D)) $(@D)
+
+suites: all
+	$(Q)sh tests/deps.sh suites
+	$(Q)$(MAKE) --no-print-directory $(uv) $(libevent)
+	$(Q)BUILD=$(abspath $(B)) python3 -B tests/suites/run.py
+
+check-suites: all $(uv)
+	$(Q)BUILD=$(abspath $(B)) python3 -B tests/suites/run.py --quick
+
 model:
 	$(Q)bash tests/model/run.sh
 
@@ -116,10 +132,11 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo "all check demo install clean; parts of check: see tests/check.sh"
+	@echo "all check suites demo install clean; parts of check: see tests/check.sh"
 
 
-.PHONY: all progs bench-programs check check-shim check-apps model demo install clean help
+.PHONY: all progs bench-programs check check-shim check-apps suites check-suites model \
+	demo install clean help
 .DELETE_ON_ERROR:
 
 include tests/unit/unit.mk

@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 timeout=${CHECK_TIMEOUT:-1200}
 logs=build/check
 parts='check-headers check-symbols check-lint check-unit check-asan check-tsan model check-shim
-	check-apps'
+	check-apps check-suites'
 
 # Under "make check" these speak of the outer make, whose job slots are not ours.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
@@ -142,7 +142,7 @@ run_part()
 	all_skipped=$((all_skipped + skipped))
 }
 
-sh tests/deps.sh check
+sh tests/deps.sh check suites
 
 all_passed=0
 all_failed=0

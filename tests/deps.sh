@@ -3,7 +3,7 @@
 #
 # deps.sh - install the Debian packages that a part of this project needs.
 #
-#   tests/deps.sh build|check|demo|fresh ...
+#   tests/deps.sh build|check|suites|demo|fresh ...
 #
 # Says nothing and changes nothing when all is there.  Otherwise one line, then apt-get, as
 # root or with sudo.  A package counts as present when its probe does: a command on PATH or
@@ -40,6 +40,15 @@ check='
 	nginx=nginx
 	wrk=wrk
 	postgresql=/usr/lib/postgresql/*/bin/initdb'
+suites='
+	python3=/usr/bin/python3
+	libpython3.11-testsuite=/usr/lib/python3.11/test/test_socket.py
+	dpkg-dev=dpkg-source
+	libuv1=/usr/lib/x86_64-linux-gnu/libuv.so.1
+	libssl-dev=/usr/include/openssl/ssl.h
+	zlib1g-dev=/usr/include/zlib.h
+	openssl=openssl
+	python3-twisted=/usr/lib/python3/dist-packages/twisted/trial/__main__.py'
 demo='
 	redis-tools=redis-benchmark
 	redis-server=redis-server
@@ -151,15 +160,16 @@ if [ "${1:-}" = --as-root ]; then
 	exit 0
 fi
 
-[ $# -gt 0 ] || die "usage: deps.sh build|check|demo|fresh ..."
+[ $# -gt 0 ] || die "usage: deps.sh build|check|suites|demo|fresh ..."
 items=
 for part in "$@"; do
 	case $part in
 	build) items="$items $build" ;;
 	check) items="$items $build $check" ;;
+	suites) items="$items $build $suites" ;;
 	demo) items="$items $build $demo" ;;
 	fresh) items="$items $fresh" ;;
-	*) die "unknown part '$part': build, check, demo or fresh" ;;
+	*) die "unknown part '$part': build, check, suites, demo or fresh" ;;
 	esac
 done
 

@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+run.py [--quick] [--modes M,M] [--keep DIR] [SUITE[:UNIT] ...] - third-party test suites, plain
+and preloaded.
+
+Each unit of each suite runs on the plain kernel and in each mode; every test must have the same
+outcome.  What the tests say about themselves is not judged: a test that fails in both is equal.
+
+  plain     without the library: the oracle
+  after0    preloaded, SHMFD_AFTER=0: also short connections go by ring
+  eager     that, and SHMFD_TEST_EAGER=1: streams within one process meet at once
+  default   preloaded, nothing set
+
+A test whose outcome differs is run again by itself, TRIES times in either mode, and if that
+shows nothing its unit as a whole.  It is
+  a difference   when a repetition, preloaded, ends as no plain run ever did
+  unstable       when a plain run ended that way, too
+  seen once      when no repetition shows it; it is printed, and does not fail the suite
+A unit that ran nothing, timed out or died is a difference in itself.  So is a suite whose
+streams carried no byte by ring.  There is no list of tests to leave out.
+
+Prints one TAP line per suite and mode.
+"""
+import argparse
+import concurrent.futures
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import kinds
+import suites
+
+LIB = os.path.join(kinds.BUILD, "libshmfd.so")
+MODES = {
+    "plain": None,
+    "after0": {"SHMFD_AFTER": "0"},
+    "eager": {"SHMFD_AFTER": "0", "SHMFD_TEST_EAGER": "1"},
+    "default": {},
+}
+TRIES = 5
+TRIES_WHOLE = 2
+MANY = 12           # more differences than this in a unit: it is repeated only as a whole
+say_lock = threading.Lock()
+
+
+def say(text):
+    with say_lock:
+        print(text, flush=True)
+
+
+class Run:
+    """One unit, or one test of it, in one mode."""
+
+    def __init__(self, suite, unit, mode, only=None):
+        self.suite, self.unit, self.mode, self.only = suite, unit, mode, only
+        self.folder = None
+        self.outcomes = {}
+        self.sums = {}
+        self.seconds = 0
+
+    def environment(self, folder):
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": folder,
+               "TMPDIR": folder, "LC_ALL": "C.UTF-8", "USER": "nobody", "LOGNAME": "nobody"}
+        env.update(self.suite.environment)
+        if MODES[self.mode] is not None:
+            env.update({"LD_PRELOAD": LIB, "SHMFD_STATS": os.path.join(self.folder, "stats")})
+            env.update(MODES[self.mode])
+        return env
+
+    def start(self, base):
+        self.folder = tempfile.mkdtemp(prefix=f"{self.unit.replace('/', '.')}.{self.mode}.",
+                                       dir=base)
+        folder = os.path.join(self.folder, "t")
+        os.mkdir(folder)
+        log = os.path.join(self.folder, "log")
+        started = time.monotonic()
+        with open(log, "wb") as out:
+            argv = self.suite.kind.command(self.unit, self.only, folder)
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     cwd=folder, env=self.environment(folder),
+                                     start_new_session=True)
+            try:
+                status = child.wait(self.suite.timeout)
+            except subprocess.TimeoutExpired:
+                status = "timed out"
+            end_group(child)
+        self.seconds = time.monotonic() - started
+        with open(log, encoding="utf-8", errors="replace") as f:
+            self.outcomes = dict(self.suite.kind.outcomes(self.unit, folder, f.read()))
+        if not self.only:
+            self.outcomes[exit_status(self.unit)] = str(status)
+        self.sums = sums(os.path.join(self.folder, "stats"))
+        shutil.rmtree(folder, ignore_errors=True)
+        if not self.only:
+            say(f"# {self.seconds:4.0f} s {len(self.outcomes) - 1:5} tests "
+                f"{self.suite.name}:{self.unit} {self.mode}")
+        return self
+
+    def trouble(self):
+        """Why this run can not be compared, or None."""
+        status = self.outcomes.get(exit_status(self.unit))
+        if status == "timed out":
+            return f"timed out after {self.suite.timeout} s"
+        if status and status.startswith("-"):
+            return f"ended by signal {status[1:]}"
+        # a unit that could not be loaded is an ERROR of its own name
+        if set(self.outcomes) <= {exit_status(self.unit), self.unit}:
+            return "ran no test"
+        return None
+
+
+def end_group(child):
+    """A suite may leave processes behind; they end with it."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+
+
+def exit_status(unit):
+    return f"{unit} (exit status)"
+
+
+def sums(path):
+    """What the processes of a run said they did: {field: sum}."""
+    total = dict.fromkeys(("streams", "promoted", "ring_rx_bytes"), 0)
+    try:
+        with open(path, encoding="ascii", errors="replace") as f:
+            words = f.read().split()
+    except OSError:
+        words = []
+    for name, _, value in (w.partition("=") for w in words):
+        if name in total:
+            total[name] += int(value)
+    return total
+
+
+def differing(plain, other):
+    return sorted(t for t in {*plain.outcomes, *other.outcomes}
+                  if plain.outcomes.get(t) != other.outcomes.get(t))
+
+
+def repeat(suite, unit, tests, tries, mode, base, outcomes):
+    """Runs the tests again, plain and in the mode in turn; adds to outcomes[test][mode]."""
+    for only in tests:
+        for m in ("plain", mode) * tries:
+            run = Run(suite, unit, m, only).start(base)
+            for test in outcomes:
+                if only in (None, test):
+                    outcomes[test][m].append(run.outcomes.get(test))
+
+
+def verdict(was, now, plain, other):
+    """was, now: the first outcomes; plain, other: those of the repetitions."""
+    known = {was, *plain}
+    if set(other) - known:
+        return "differs"
+    return "unstable" if now in known else "seen once"
+
+
+def decide(suite, plain, other, base):
+    """Of each test that differs: [(test, verdict, detail)]."""
+    tests = differing(plain, other)
+    status = exit_status(plain.unit)
+    if status in tests and len(tests) > 1:
+        tests.remove(status)    # follows from the others
+    if not tests:
+        return []
+    first = {t: (plain.outcomes.get(t), other.outcomes.get(t)) for t in tests}
+    again = {t: {"plain": [], other.mode: []} for t in tests}
+    single = [t for t in tests if suite.kind.single(t)]
+    if len(single) <= MANY:
+        repeat(suite, plain.unit, single, TRIES, other.mode, base, again)
+
+    def verdicts():
+        return {t: verdict(*first[t], again[t]["plain"], again[t][other.mode]) for t in tests}
+
+    if "seen once" in verdicts().values():
+        repeat(suite, plain.unit, [None], TRIES_WHOLE, other.mode, base, again)
+    return [(t, v, f"plain {first[t][0]}, {other.mode} {first[t][1]}; again: plain "
+                   f"{tally(again[t]['plain'])}, {other.mode} {tally(again[t][other.mode])}")
+            for t, v in verdicts().items()]
+
+
+def tally(outcomes):
+    return " ".join(f"{outcomes.count(o)}x {o}" for o in sorted(set(outcomes), key=str))
+
+
+def judge(suite, mode, runs, base):
+    """Compares one suite in one mode with its plain runs: a summary, problems and notes."""
+    problems, notes, counts, total = [], [], {}, {}
+    for unit in suite.units:
+        plain, other = runs[suite.name, unit, "plain"], runs[suite.name, unit, mode]
+        troubled = [f"{unit} {run.mode}: {run.trouble()}, see {run.folder}/log"
+                    for run in (plain, other) if run.trouble()]
+        problems += troubled
+        for test, how, detail in [] if troubled else decide(suite, plain, other, base):
+            (problems if how == "differs" else notes).append(f"{test}: {how}: {detail}")
+        for test, outcome in other.outcomes.items():
+            if test != exit_status(unit):
+                counts[outcome] = counts.get(outcome, 0) + 1
+        for field, value in other.sums.items():
+            total[field] = total.get(field, 0) + value
+    if not total["ring_rx_bytes"]:
+        problems.append("no byte went by ring")
+    words = ", ".join(f"{n} {o}" for o, n in sorted(counts.items()))
+    return (f"{sum(counts.values())} tests of {len(suite.units)} units as plain: {words}; "
+            f"{total['promoted']} of {total['streams']} streams promoted, "
+            f"{total['ring_rx_bytes']} bytes by ring"), problems, notes
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--modes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() + 1)
+    parser.add_argument("--keep")
+    parser.add_argument("which", nargs="*")
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    modes = (args.modes or ("eager" if args.quick else "eager,after0,default")).split(",")
+    chosen = suites.chosen(args.which, args.quick)
+    if not chosen:
+        sys.exit("run.py: no such suite or unit: " + " ".join(args.which))
+    base = args.keep or tempfile.mkdtemp(prefix="suites.")
+    os.makedirs(base, exist_ok=True)
+    pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
+    runs = {}
+    # Not two modes of a unit at a time: some tests use a name that is the machine's.
+    for suite in chosen:
+        for unit in suite.units:
+            runs[suite.name, unit] = pool.submit(
+                lambda *a: [Run(*a, mode).start(base) for mode in ["plain"] + modes], suite, unit)
+    runs = {(*key, run.mode): run for key, job in runs.items() for run in job.result()}
+    print(f"1..{len(chosen) * len(modes)}")
+    bad = nr = 0
+    for suite in chosen:
+        for mode in modes:
+            nr += 1
+            summary, problems, notes = judge(suite, mode, runs, base)
+            say(f"{'not ok' if problems else 'ok'} {nr} - {suite.name} {mode}: {summary}")
+            for line in problems + notes:
+                say(f"# {line}")
+            bad += bool(problems)
+    if args.keep is None and not bad:
+        shutil.rmtree(base, ignore_errors=True)
+    elif bad:
+        say(f"# kept in {base}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
