@@ -64,7 +64,7 @@ $(B)/preload/%.o: preload/%.c
 
 # ---- test and bench programs: unmodified, they know nothing of the library
 
-progs: $(progs) $(B)/tests/progs/exec_static.static $(B)/tests/progs/read_write.static
+progs: $(progs) $(addprefix $(B)/tests/progs/,exec_static.static read_write.static deepbind.so)
 bench-programs: $(bench)
 
 $(B)/tests/progs/%: tests/progs/%.c \
@@ -76,6 +76,11 @@ $(B)/tests/progs/%: tests/progs/%.c \
 $(B)/tests/progs/%.static: tests/progs/%.c tests/progs/duo.c tests/progs/duo.h
 	@mkdir -p $(@D); echo "  CC    $< -static"
 	$(Q)$(CC) $(filter-out -M%,$(PROG)) -static $< tests/progs/duo.c -o $@
+
+# A library that a program opens.
+$(B)/tests/progs/%.so: tests/progs/%.c
+	@mkdir -p $(@D); echo "  CC    $< -shared"
+	$(Q)$(CC) $(filter-out -M%,$(PROG)) -DPLUGIN -fPIC -shared $< -o $@
 
 $(B)/tests/progs/mixed: tests/progs/mixed.c $(wildcard tests/progs/mixed_*)
 	@mkdir -p $(@D); echo "  CC    $<"

@@ -21,6 +21,7 @@
 #define _GNU_SOURCE
 #endif
 #include <aio.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -77,6 +77,7 @@ const char *shmfd_report_reason(uint32_t reason)
 		[SHMFD_WHY_RECONNECT]	= "connected anew",
 		[SHMFD_WHY_SELF]	= "both ends in one process",
 		[SHMFD_WHY_PACKETS]	= "SOCK_SEQPACKET",
+		[SHMFD_WHY_UNBOUND]	= "RTLD_DEEPBIND or dlmopen",
 	};
 
 	if (reason >= SHMFD_WHY_NR || !word[reason])

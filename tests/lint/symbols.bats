@@ -20,7 +20,7 @@ socket socketpair connect __connect accept accept4 shutdown getsockopt setsockop
 fcntl fcntl64 __fcntl ioctl close __close close_range closefrom dup dup2 __dup2 dup3
 fclose fdopen _IO_fdopen freopen freopen64
 fork __fork _Fork clone __clone posix_spawn posix_spawnp popen system
-execve execv execvp execvpe execl execlp execle execveat fexecve'
+execve execv execvp execvpe execl execlp execle execveat fexecve dlopen dlmopen'
 
 # Functions that allocate, lock, print, end the process or look at its environment: they may run
 # the host's code or stand in a signal handler's way.

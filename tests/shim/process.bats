@@ -121,6 +121,10 @@ load run_modes
 	check ancillary
 }
 
+@test "libraries opened with RTLD_DEEPBIND and by dlmopen use the program's streams" {
+	check deepbind
+}
+
 @test "syscall(): raw calls and libc's see one stream" {
 	check raw_syscalls
 }
