@@ -3,8 +3,11 @@
  * Description: a program built with _FORTIFY_SOURCE calls __read_chk, __recv_chk,
  * __recvfrom_chk and __poll_chk; they work, and still stop an overflow.
  */
+#ifndef LEVEL
+#define LEVEL 2
+#endif
 #undef _FORTIFY_SOURCE
-#define _FORTIFY_SOURCE 2
+#define _FORTIFY_SOURCE LEVEL
 #include "duo.h"
 
 #include <sys/prctl.h>
