@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Description: a vfork child closes and dups on its parent's memory, then execs;
- * the parent's streams are untouched.
+ * Description: a vfork child closes some or all numbers, each way there is, and dups, on
+ * its parent's memory, then execs; the parent's streams are untouched.
  */
 #include "duo.h"
+
+#define WAYS 5
 
 static char buf[1000];
 
@@ -25,7 +27,7 @@ static void client(int fd)
 	duo_pattern(buf, sizeof(buf), 1);
 	duo_warmup(fd);
 	other = duo_another_warm();
-	for (int way = 0; way < 3; way++) {
+	for (volatile int way = 0; way < WAYS; way++) {
 		child = vfork();
 		if (child == 0) {
 			if (way == 0) {
@@ -34,6 +36,11 @@ static void client(int fd)
 				dup2(null, fd);
 			} else if (way == 1) {
 				close_range(3, ~0u, 0);
+			} else if (way == 2) {
+				for (int i = 3; i < 2048; i++)
+					close(i);
+			} else if (way == 3) {
+				closefrom(3);
 			} else {
 				dup2(fd, other);
 				fcntl(fd, F_SETFD, 0);
@@ -55,7 +62,7 @@ static void server(int fd)
 
 	duo_warmup(fd);
 	other = duo_another_warm();
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 2 * WAYS; i++) {
 		int from = i % 2 ? other : fd;
 		size_t got = duo_read_all(from, buf, 1000);
 

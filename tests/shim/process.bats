@@ -57,6 +57,14 @@ load run_modes
 	check exec_stdio
 }
 
+@test "file actions of posix_spawn close, replace and keep streams in the child" {
+	check spawn_actions
+}
+
+@test "a close beside a child that became another program" {
+	check fork_exec_close
+}
+
 @test "exec in place: another program goes on with the used stream" {
 	check exec_in_place
 }
