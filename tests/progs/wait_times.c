@@ -57,14 +57,17 @@ static int wait_for(int way, const struct timespec *t)
 	}
 }
 
-/* Never too short, and the shortest of many is near what was asked. */
+#define NEAR_NS 700000
+
+/* Never too short, and the shortest of many is near what was asked; on a busy machine
+ * of very many. */
 static void measure(int way, int64_t ns, int times)
 {
 	struct timespec t = {ns / 1000000000, ns % 1000000000};
 	int64_t shortest = INT64_MAX;
 	int results = 0;
 
-	for (int i = 0; i < times; i++) {
+	for (int i = 0; i < times || (shortest >= ns + NEAR_NS && i < 10 * times); i++) {
 		int64_t start = now_ns(), took;
 
 		results += wait_for(way, &t);
@@ -72,7 +75,7 @@ static void measure(int way, int64_t ns, int times)
 		shortest = took < shortest ? took : shortest;
 	}
 	say("%s of %lld ns: %d, too short %d, near %d", names[way], (long long)ns, results,
-	    shortest < ns, shortest < ns + 700000);
+	    shortest < ns, shortest < ns + NEAR_NS);
 }
 
 static void wrong_times(void)
