@@ -151,7 +151,8 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 		if (ret)
 			return ret;
 	}
-	if (dropped || (!ret && timeout_ns))
+	/* @mask may let a pending signal in, whatever the time */
+	if (dropped || (!ret && (timeout_ns || mask)))
 		ret = shmfd_poll(p, nr, timeout_ns, mask);
 	if (dropped && ret == SHMFD_PASS)
 		ret = (int)shim_outcome(real.ppoll(p, nr, timeout_ns < 0 ? NULL : &t, mask));
