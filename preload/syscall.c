@@ -101,14 +101,21 @@ static const sigset_t *mask_of(const void *from, sigset_t *room)
 	return room;
 }
 
+/* When the time in @t is over.  No clock where there is none: seccomp's strict mode
+ * takes it away (prctl(2), PR_SET_TSC). */
+static int64_t end_of(const struct timespec *t)
+{
+	return t ? shmfd_now_ns() + shim_to_ns(t) : 0;
+}
+
 /* The kernel leaves the rest of the time in @t; libc's functions hide that (select(2)). */
-static int leave_rest(struct timespec *t, int64_t began_ns, int ret)
+static int leave_rest(struct timespec *t, int64_t end_ns, int ret)
 {
 	int64_t left;
 
 	if (!t || (ret < 0 && errno != EINTR) || (!t->tv_sec && !t->tv_nsec))
 		return ret;
-	left = shim_to_ns(t) - (shmfd_now_ns() - began_ns);
+	left = end_ns - shmfd_now_ns();
 	if (left < 0)
 		left = 0;
 	*t = (struct timespec){ left / 1000000000, left % 1000000000 };
@@ -118,8 +125,8 @@ static int leave_rest(struct timespec *t, int64_t began_ns, int ret)
 /* The calls that wait. */
 static long ready_call(long nr, const long *a, bool *ret_known)
 {
-	int64_t began_ns;
 	sigset_t mask;
+	int64_t end_ns;
 
 	*ret_known = true;
 	switch (nr) {
@@ -137,12 +144,12 @@ static long ready_call(long nr, const long *a, bool *ret_known)
 	case SYS_epoll_pwait2:
 		return epoll_pwait2(I(0), P(1), I(2), P(3), mask_of(P(4), &mask));
 	case SYS_ppoll:
-		began_ns = shmfd_now_ns();
-		return leave_rest(P(2), began_ns, ppoll(P(0), (nfds_t)a[1], P(2),
-							mask_of(P(3), &mask)));
+		end_ns = end_of(P(2));
+		return leave_rest(P(2), end_ns,
+				  ppoll(P(0), (nfds_t)a[1], P(2), mask_of(P(3), &mask)));
 	case SYS_pselect6:	/* the last one: the mask and its length */
-		began_ns = shmfd_now_ns();
-		return leave_rest(P(4), began_ns,
+		end_ns = end_of(P(4));
+		return leave_rest(P(4), end_ns,
 				  pselect(I(0), P(1), P(2), P(3), P(4),
 					  mask_of(a[5] ? *(void **)P(5) : NULL, &mask)));
 	default:
