@@ -142,7 +142,8 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 	struct timespec t = {
 		.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000,
 	};
-	/* without a sleep first: what is closed now is an error */
+	/* without a sleep first: what is closed now is an error; @mask may let a pending
+	 * signal in, whatever the time */
 	int ret = shmfd_poll(p, nr, 0, timeout_ns ? NULL : mask);
 	bool dropped = ret > 0 && drop_closed(p, nr);
 
@@ -151,8 +152,7 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 		if (ret)
 			return ret;
 	}
-	/* @mask may let a pending signal in, whatever the time */
-	if (dropped || (!ret && (timeout_ns || mask)))
+	if (dropped || (!ret && timeout_ns))
 		ret = shmfd_poll(p, nr, timeout_ns, mask);
 	if (dropped && ret == SHMFD_PASS)
 		ret = (int)shim_outcome(real.ppoll(p, nr, timeout_ns < 0 ? NULL : &t, mask));
