@@ -20,6 +20,7 @@ static void say_error(int fd)
 /* Both have written, then shut, and only then read. */
 static void both_shut(int fd, int how, size_t len)
 {
+	const short in = POLLIN | POLLRDHUP;
 	size_t got;
 
 	duo_warmup(fd);
@@ -31,8 +32,7 @@ static void both_shut(int fd, int how, size_t len)
 	duo_meet();
 	say_result("shutdown", shutdown(fd, how));
 	duo_meet();
-	say("poll: %s", duo_poll_bits(duo_poll(fd, POLLIN | POLLRDHUP, 5000) &
-				      (POLLIN | POLLRDHUP)));
+	say("poll: %s", duo_poll_bits(duo_poll(fd, in, 5000) & in));
 	got = duo_read_all(fd, buf, sizeof(buf));
 	say("read %zu sum %016llx", got, (unsigned long long)duo_sum(buf, got));
 	say_result("read at end", read(fd, buf, 1));

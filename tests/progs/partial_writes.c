@@ -143,7 +143,7 @@ static void client(int fd)
 {
 	uint64_t position = 0;
 	char byte;
-	int word, there;
+	int word, part;
 
 	duo_warmup(fd);
 	/* a position: all up to there; a negative number: as much, if it is there */
@@ -152,9 +152,11 @@ static void client(int fd)
 			position = take(fd, position, (uint64_t)word - position);
 		} else {
 			duo_await_bytes(fd, 1);
-			if (ioctl(fd, FIONREAD, &there) < 0)
+			if (ioctl(fd, FIONREAD, &part) < 0)
 				die("FIONREAD");
-			position = take(fd, position, there < -word ? (uint64_t)there : (uint64_t)-word);
+			if (part > -word)
+				part = -word;
+			position = take(fd, position, (uint64_t)part);
 		}
 		duo_post();
 	}
