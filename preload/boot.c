@@ -12,59 +12,16 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "../src/config.h"
 #include "../src/meet.h"
+#include "../src/pin.h"
 #include "../src/ready.h"
 #include "../src/report.h"
-#include "../src/sys.h"
 
-struct shmfd_sys shmfd_sys;
 _Atomic uint32_t shim_active;
 uint32_t shim_test_retreat_every;
-
-static int sys_fcntl(int fd, int cmd, long arg)
-{
-	return real.fcntl(fd, cmd, arg);
-}
-
-static int sys_ioctl(int fd, unsigned long req, void *arg)
-{
-	return real.ioctl(fd, req, arg);
-}
-
-static int sys_connect(int fd, const struct sockaddr *sa, socklen_t len)
-{
-	return real.connect(fd, sa, len);
-}
-
-static int sys_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
-{
-	return real.accept4(fd, sa, len, flags);
-}
-
-static void fill_sys(void)
-{
-	shmfd_sys = (struct shmfd_sys){
-		.read = real.read, .write = real.write, .pread = pread,
-		.recv = real.recv, .send = real.send,
-		.recvmsg = real.recvmsg, .sendmsg = real.sendmsg,
-		.socket = real.socket, .socketpair = real.socketpair,
-		.bind = bind, .listen = listen,
-		.connect = sys_connect, .accept4 = sys_accept4,
-		.shutdown = real.shutdown,
-		.getsockname = getsockname, .getpeername = getpeername,
-		.getsockopt = real.getsockopt, .setsockopt = real.setsockopt,
-		.fcntl = sys_fcntl, .ioctl = sys_ioctl,
-		.close = real.close, .dup3 = real.dup3,
-		.poll = real.poll, .ppoll = real.ppoll,
-		.epoll_ctl = real.epoll_ctl, .epoll_pwait = real.epoll_pwait,
-		.epoll_pwait2 = real.epoll_pwait2,
-		.memfd_create = memfd_create, .ftruncate = ftruncate,
-	};
-}
 
 static void fork_child(void)
 {
@@ -82,7 +39,7 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	(void)argc;
 	(void)argv;
 	shim_real_resolve();
-	fill_sys();
+	shim_fill_sys();
 	if (shmfd_config_parse(&shmfd_config, env, err, sizeof(err))) {
 		/* inert: the one line that is printed unasked */
 		shmfd_report_init(1, NULL);
@@ -101,6 +58,7 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	if (random)
 		memcpy(&prefix, random, sizeof(prefix));
 	shmfd_ready_init(prefix);
+	shmfd_pin_init();
 	pthread_atfork(shmfd_stream_fork_prepare, NULL, fork_child);
 	store_release(&shim_active, 1);
 }

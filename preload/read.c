@@ -7,6 +7,8 @@
  */
 #include "shim.h"
 
+#include "../src/pin.h"
+
 /* One buffer, read(2) family or recv. */
 static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags,
 		       bool is_read)
@@ -14,6 +16,7 @@ static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int fla
 	int saved = errno;
 	ssize_t ret;
 
+	shmfd_cancel_point();
 	shim_test_retreat(s);
 	ret = shmfd_recv(s, fd, m, flags, is_read);
 	errno = saved;	/* a success does not touch it */

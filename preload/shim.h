@@ -69,6 +69,9 @@ struct shim_real {
 };
 extern struct shim_real shim_real_table;
 
+/* Fills the core's table of system calls (src/sys.h) from them. */
+void shim_fill_sys(void);
+
 /* Looks all of them up; once, in the constructor or at the first call. */
 void shim_real_resolve(void);
 

@@ -8,6 +8,7 @@
 #include "shim.h"
 
 #include "../src/handover.h"
+#include "../src/pin.h"
 
 #include <limits.h>
 #include <string.h>
@@ -17,6 +18,7 @@ static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, 
 	int saved = errno;
 	ssize_t ret;
 
+	shmfd_cancel_point();
 	shim_test_retreat(s);
 	ret = shmfd_send(s, fd, m, flags);
 	errno = saved;	/* a success does not touch it */

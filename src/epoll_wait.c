@@ -11,6 +11,7 @@
 
 #include "epoll_set.h"
 #include "kick.h"
+#include "pin.h"
 #include "sys.h"
 
 #define IDLE_WAITS	256
@@ -495,6 +496,7 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 	if (!e || e->fd != ep || max <= 0 || max > EVENTS_MAX ||
 	    shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
+	shmfd_cancel_point();
 	/* a bell is for one thread, and taken by whoever looks first: leave it to the
 	 * kernel.  Of two that come, one sees the other, before either may sleep */
 	counted = !__libc_single_threaded;

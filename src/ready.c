@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include "kick.h"
+#include "pin.h"
 #include "sys.h"
 
 #define IN_BITS		(POLLIN | POLLRDNORM | POLLPRI | POLLRDBAND)
@@ -365,8 +366,10 @@ static bool claim(struct many *m)
 	return clean;
 }
 
-static void release(struct many *m)
+static void release(void *arg)
 {
+	struct many *m = arg;
+
 	for (nfds_t i = 0; i < m->nr; i++) {
 		if (!m->stream[i] || is_repeated(m, i))
 			continue;
@@ -403,7 +406,9 @@ static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 		goto out;
 	if (m->kick >= 0)
 		m->kernel[n++] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
+	pthread_cleanup_push(release, m);
 	ret = shmfd_sys.ppoll(m->kernel, n, left_ns >= 0 ? &t : NULL, mask);
+	pthread_cleanup_pop(0);
 	if (ret < 0) {
 		ret = is_too_many(m, n) ? 0 : -errno;
 		goto out;
@@ -477,6 +482,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 	void *room = NULL;
 	int ret, saved = errno;
 
+	shmfd_cancel_point();
 	if (nr > STACK_ITEMS) {
 		room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -500,7 +506,7 @@ int shmfd_poll(struct pollfd *p, nfds_t nr, int64_t timeout_ns, const sigset_t *
 	m.any_ring |= load_relaxed(&shmfd_resends) || load_relaxed(&shmfd_stuck); /* hints */
 	ret = m.any_ring ? run(&m, timeout_ns, mask) : SHMFD_PASS;
 	errno = saved;	/* a success does not touch it */
-	for (nfds_t i = 0; i < nr; i++) {
+	for (nfds_t i = nr; i-- > 0;) {	/* the last pin first */
 		if (m.stream[i])
 			shmfd_stream_put(m.stream[i]);
 	}

@@ -18,6 +18,7 @@
 
 #include "kick.h"
 #include "meet.h"
+#include "pin.h"
 #include "ready.h"
 #include "segment.h"
 #include "sys.h"
@@ -136,6 +137,7 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 			return s;
 		}
 		fetch_add_acq_rel(&s->users, 1);
+		shmfd_pin_add(s);
 		if (likely(shmfd_fd_lookup(fd) == word))
 			return s;
 		shmfd_stream_put(s);
@@ -370,6 +372,7 @@ void shmfd_stream_put(struct shmfd_stream *s)
 		/* relaxed: only signal handlers of this thread look */
 		store_relaxed(&s->users, before - 1);
 	} else {
+		shmfd_pin_drop(s);
 		before = fetch_sub_acq_rel(&s->users, 1);
 	}
 	if (unlikely(before == 1 && load_acquire(&s->closing)))

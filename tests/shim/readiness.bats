@@ -121,3 +121,11 @@ load run_modes
 @test "pselect6, ppoll, epoll_pwait and epoll_pwait2 by syscall(), and the time left" {
 	check raw_waits
 }
+
+@test "cancellation: every call, asked for before, asleep, disabled, asynchronous" {
+	check cancel_calls
+}
+
+@test "cancellation: with a part moved; cleanup handlers on the same stream" {
+	check cancel_cleanup
+}
