@@ -381,6 +381,17 @@ static void release(void *arg)
 	m->kick = -1;
 }
 
+/* ppoll(2), a cancellation point. */
+static int sleep_on(struct many *m, nfds_t nr, const struct timespec *t, const sigset_t *mask)
+{
+	int ret;
+
+	pthread_cleanup_push(release, m);
+	ret = shmfd_sys.ppoll(m->kernel, nr, t, mask);
+	pthread_cleanup_pop(0);
+	return ret;
+}
+
 /* Sleeps in the kernel.  0: look again, < 0: -errno, 1: timed out. */
 static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 {
@@ -406,9 +417,7 @@ static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 		goto out;
 	if (m->kick >= 0)
 		m->kernel[n++] = (struct pollfd){ .fd = m->kick, .events = POLLIN };
-	pthread_cleanup_push(release, m);
-	ret = shmfd_sys.ppoll(m->kernel, n, left_ns >= 0 ? &t : NULL, mask);
-	pthread_cleanup_pop(0);
+	ret = sleep_on(m, n, left_ns >= 0 ? &t : NULL, mask);
 	if (ret < 0) {
 		ret = is_too_many(m, n) ? 0 : -errno;
 		goto out;
