@@ -213,8 +213,8 @@ static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool l
 }
 
 /*
- * Translates what the kernel delivered in @in[0..n) to @out, which may be the
- * same array.  Returns the events that are the host's.
+ * Translates what the kernel delivered in @in[0..n), KERNEL_BATCH at most, to @out,
+ * which may be the same array.  Returns the events that are the host's.
  */
 static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 		     struct epoll_event *out)
@@ -222,8 +222,6 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 	uint32_t from[KERNEL_BATCH];
 	int j, k = 0;
 
-	if (n > KERNEL_BATCH)	/* untagged when it was asked for */
-		n = KERNEL_BATCH;
 	for (int i = 0; i < n; i++) {
 		struct epoll_event ev = in[i];
 		struct shmfd_stream *s;
@@ -283,7 +281,7 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 		      const sigset_t *mask)
 {
 	struct epoll_event buf[KERNEL_BATCH];
-	int n;
+	int n, told = 0;
 
 	if (!load_relaxed(&e->ever_tagged)) {
 		n = kernel_wait(e, ev, max, ns, mask);
@@ -291,15 +289,16 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 			return -errno;
 		if (!load_relaxed(&e->ever_tagged))
 			return n;
-		/* a stream was promoted meanwhile; what does not fit is level,
-		 * or comes again with the next arrival */
-		return translate(e, ev, n, ev);
+		/* a stream was promoted meanwhile; an edge or a one-shot among these
+		 * does not come again */
+		for (int i = 0; i < n; i += KERNEL_BATCH)
+			told += translate(e, ev + i,
+					  n - i < KERNEL_BATCH ? n - i : KERNEL_BATCH, ev + told);
+		return told;
 	}
 	/* bells, and a stream that goes back, are no events: what is behind them is
 	 * due now where the caller does not wait */
 	for (int i = 0; i < KERNEL_BATCH; i++) {
-		int told;
-
 		n = kernel_wait(e, buf, max < KERNEL_BATCH ? max : KERNEL_BATCH, ns, mask);
 		if (n <= 0)
 			return n < 0 ? -errno : 0;

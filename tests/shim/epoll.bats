@@ -124,3 +124,7 @@ load run_modes
 @test "another thread closes the set, its number or the stream while one sleeps in it" {
 	check epoll_set_closed
 }
+
+@test "a hundred one-shots ready just when a stream moves to the rings: all are told" {
+	check epoll_many_told
+}
