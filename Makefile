@@ -137,7 +137,7 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo "all check suites demo install clean; parts of check: see tests/check.sh"
+	@echo "all check suites chaos demo install clean; parts of check: see tests/check.sh"
 
 
 .PHONY: all progs bench-programs check check-shim check-apps suites check-suites model \
@@ -146,4 +146,5 @@ help:
 
 include tests/unit/unit.mk
 include tests/lint/lint.mk
+include tests/chaos/chaos.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

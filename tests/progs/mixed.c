@@ -11,6 +11,9 @@
  * with its checksums; a wrong byte, count, event or error is one line on stderr
  * and exit status 1.  MIXED_TRACE=1 adds the last calls.  MIXED_ALARM is the
  * number of seconds (60) after which an end that hangs says where and fails.
+ * MIXED_STORM=1: others send SIGALRM all the time, to a handler of theirs; then
+ * SIGTERM is what makes an end say where it hangs.  MIXED_SPOIL=flip, lose, crash
+ * or leave: the ends spoil it themselves, for tests of those who run this.
  *
  * Both ends draw the same plan from the seed: the bytes of each direction, cut
  * into phases.
@@ -231,22 +234,44 @@ static void run_end(const char *name, const char *family, uint64_t seed, int fd,
 	end_print(e);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+	for (int i = 0; i < 2; i++)
+		if (ends[i].name)
+			end_say_hang(&ends[i]);
+	_exit(1);
+}
+
+/* An end that hangs says so. */
+static void bound(void)
+{
+	if (getenv("MIXED_STORM")) {
+		signal(SIGTERM, on_alarm);
+		return;
+	}
+	signal(SIGALRM, on_alarm);
+	alarm(end_alarm_seconds());
+}
+
 static void run_self(const char *family, uint64_t seed)
 {
 	struct address a;
 	int listener = address_listen(&a, family, NULL, seed), status;
-	pid_t pid = fork();
+	pid_t pid = fork(), ended;
 
 	if (pid < 0)
 		fail(NULL, "fork: %s", strerror(errno));
 	if (pid == 0) {
-		alarm(end_alarm_seconds());
+		bound();
 		close(listener);
 		run_end("client", family, seed, address_connect(&a, seed), 0);
 		exit(0);
 	}
 	run_end("server", family, seed, address_accept(&a, listener), 1);
-	if (waitpid(pid, &status, 0) != pid || status)
+	while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR && getenv("MIXED_STORM"))
+		;
+	if (ended != pid || status)
 		fail(NULL, "seed=%llu family=%s: the client's wait status is %#x",
 		     (unsigned long long)seed, family, (unsigned int)status);
 }
@@ -281,15 +306,6 @@ __attribute__((noreturn)) static void usage(void)
 	exit(2);
 }
 
-static void on_alarm(int sig)
-{
-	(void)sig;
-	for (int i = 0; i < 2; i++)
-		if (ends[i].name)
-			end_say_hang(&ends[i]);
-	_exit(1);
-}
-
 int main(int argc, char **argv)
 {
 	const char *role = argc > 1 ? argv[1] : "";
@@ -304,8 +320,7 @@ int main(int argc, char **argv)
 	seed = strtoull(argv[argc - 1], &rest, 10);
 	if (*rest || rest == argv[argc - 1])
 		usage();
-	signal(SIGALRM, on_alarm);
-	alarm(end_alarm_seconds());
+	bound();
 	if (!strcmp(role, "server")) {
 		fd = address_listen(&a, argv[2], argv[3], seed);
 		run_end(role, argv[2], seed, address_accept(&a, fd), 1);

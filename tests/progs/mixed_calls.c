@@ -359,6 +359,25 @@ static bool nothing(struct flow *f, ssize_t n, bool may_again)
 	return true;
 }
 
+/* MIXED_SPOIL: a fault of this program's own, which a check must find. */
+static void spoil(struct flow *f)
+{
+	const char *how = getenv("MIXED_SPOIL");
+
+	if (!how)
+		return;
+	if (!strcmp(how, "flip"))
+		f->buf[0] ^= 1;
+	if (!strcmp(how, "lose"))
+		f->pos++;
+	if (!strcmp(how, "crash"))
+		abort();
+	if (!strcmp(how, "leave") && f->pos == 0 && fork() == 0) {
+		closefrom(0);
+		pause();
+	}
+}
+
 bool flow_send(struct flow *f, uint64_t most)
 {
 	size_t len = draw_len(f, most);
@@ -372,6 +391,7 @@ bool flow_send(struct flow *f, uint64_t most)
 	may_sleep = f->mode == MODE_BLOCK && !(flags & MSG_DONTWAIT);
 	must = may_sleep && !f->timed && !interrupted && c->run != tx_sendfile;
 	pattern_fill(f->buf, f->key, f->pos, len);
+	spoil(f);
 	n = c->run(f, len, flags);
 	trace_call(f, c->name, len, n);
 	if (nothing(f, n, !may_sleep || f->timed))

@@ -125,8 +125,11 @@ int address_connect(const struct address *a, uint64_t seed)
 
 int address_accept(const struct address *a, int listener)
 {
-	int fd = accept(listener, NULL, NULL), one = 1;
+	int fd, one = 1;
 
+	do
+		fd = accept(listener, NULL, NULL);
+	while (fd < 0 && errno == EINTR && getenv("MIXED_STORM"));
 	if (fd < 0)
 		fail(NULL, "accept: %s", strerror(errno));
 	if (a->sa.ss_family != AF_UNIX)
@@ -150,6 +153,8 @@ void signals_start(uint64_t seed, uint64_t stream)
 	struct itimerspec period = { 0 };
 	timer_t timer;
 
+	if (getenv("MIXED_STORM"))
+		interrupted = true;
 	if (!rng_one_in(&r, 8))
 		return;
 	interrupted = true;
