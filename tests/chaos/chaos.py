@@ -55,6 +55,7 @@ def draw(seed, number, args):
     plan["stops"] = one_of(rng, (None, 5), ("short", 3), ("long", 1))
     plan["kill"] = rng.random() < 0.3
     plan["limit"] = one_of(rng, (None, 5), ("files", 2), ("memory", 1))
+    plan["hold"] = rng.random() < 0.25
     plan["spoil"] = None
     for name in ("work", "who"):
         if getattr(args, name):
@@ -65,7 +66,7 @@ def draw(seed, number, args):
 def words(plan):
     out = [plan["work"], plan["who"]]
     out += ["%s=%s" % pair for pair in sorted(plan["settings"].items())]
-    for key in ("alarm", "unseen", "lack", "stops", "kill", "limit", "spoil"):
+    for key in ("alarm", "unseen", "lack", "stops", "kill", "hold", "limit", "spoil"):
         if plan[key] is True:
             out.append(key)
         elif plan[key]:
@@ -127,7 +128,8 @@ class Driver:
         plan, rng = draw(seed, number, self.args)
         started = time.monotonic()
         why = self.play(plan, rng)
-        text = "%s   # make chaos CHAOS_SEED=%d CHAOS_ROUND=%d" % (words(plan), seed, number)
+        text = "%s   # make chaos CHAOS_SEED=%d CHAOS_ROUND=%d%s" % (
+            words(plan), seed, number, " CHAOS_WORK=" + self.args.work if self.args.work else "")
         if why:
             why += "\nkept in " + self.keep("%d.%d" % (seed, number))
         self.report(not why, text, (why or "") + "\n%.1f s" % (time.monotonic() - started)
@@ -143,7 +145,7 @@ class Driver:
                 continue
             plan, rng = draw(1, 1, calm)
             plan.update(work=work, who="both", settings={"SHMFD_AFTER": "0"}, alarm=None,
-                        unseen=False, lack=None, stops=None, kill=False, limit=None)
+                        unseen=False, lack=None, stops=None, kill=False, hold=False, limit=None)
             plan["spoil"] = spoil
             why = self.play(plan, rng)
             self.report(bool(why), "self-test: %s finds %s (%s)" %

@@ -218,7 +218,14 @@ class Stage:
     # ---- what is left
 
     def fds(self, name):
-        return len(os.listdir("/proc/%d/fd" % self.running[name].pid))
+        """The descriptors of a program: what each number refers to."""
+        folder, found = "/proc/%d/fd" % self.running[name].pid, {}
+        for number in os.listdir(folder):
+            try:
+                found[number] = os.readlink(os.path.join(folder, number))
+            except FileNotFoundError:	# closed meanwhile
+                pass
+        return found
 
     def sums(self):
         """The sums of all lines of statistics."""

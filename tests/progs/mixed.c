@@ -14,6 +14,7 @@
  * MIXED_STORM=1: others send SIGALRM all the time, to a handler of theirs; then
  * SIGTERM is what makes an end say where it hangs.  MIXED_SPOIL=flip, lose, crash
  * or leave: the ends spoil it themselves, for tests of those who run this.
+ * MIXED_HOLD=1: each end has a child for a while that holds the stream, too.
  *
  * Both ends draw the same plan from the seed: the bytes of each direction, cut
  * into phases.

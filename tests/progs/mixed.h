@@ -109,6 +109,7 @@ struct end {
 	bool shut_early; /* as soon as all is sent, though more may come in */
 	bool ends_by_close;
 	unsigned int naps_left;
+	pid_t holder; /* a child that holds the stream too, or 0 */
 };
 
 /* A timer sends signals to this process: calls may be interrupted, or cut short. */

@@ -10,8 +10,10 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 unsigned int end_alarm_seconds(void)
 {
@@ -313,11 +315,38 @@ static void nap(struct rng *r, unsigned int *left)
 	usleep((useconds_t)rng_below(r, 300));
 }
 
+/* MIXED_HOLD: at some moment a child holds the stream too; it does not use it. */
+static void holder_start(struct end *e)
+{
+	if (e->holder || !rng_one_in(&e->rng, 30))
+		return;
+	e->holder = fork();
+	if (e->holder < 0)
+		fail(&e->tx, "fork: %s", strerror(errno));
+	if (e->holder)
+		return;
+	prctl(PR_SET_NAME, "holder");
+	for (;;)
+		pause();
+}
+
+/* Before the end of the stream, which it would put off. */
+static void holder_end(struct end *e)
+{
+	if (e->holder <= 0)
+		return;
+	kill(e->holder, SIGKILL);
+	while (waitpid(e->holder, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 void end_fidget(struct end *e, bool may_block)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
+	if (getenv("MIXED_HOLD"))
+		holder_start(e);
 	switch (rng_below(&e->rng, 200)) {
 	case 0:
 	case 1:
@@ -492,6 +521,7 @@ void run_threads(struct end *e, uint64_t tx_goal, uint64_t rx_goal)
 void end_finish_out(struct end *e)
 {
 	waiter_reset(&e->waiter);
+	holder_end(e);
 	if (!e->ends_by_close) {
 		if (!e->shut)
 			shut(e, e->fd);
