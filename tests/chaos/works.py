@@ -79,7 +79,7 @@ def mixed_start(stage, number):
     if plan["limit"]:
         limits = {"RLIMIT_NOFILE": rng.randrange(520, 700), "RLIMIT_MEMLOCK": 0}
         if plan["limit"] == "memory":
-            limits["RLIMIT_AS"] = rng.randrange(24, 80) << 20
+            limits["RLIMIT_AS"] = rng.randrange(48, 100) << 20
             limits["RLIMIT_FSIZE"] = 4 << 20
     name = "mixed%d" % number
     if kind != "apart":
