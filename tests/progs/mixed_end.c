@@ -120,8 +120,9 @@ int address_connect(const struct address *a, uint64_t seed)
 	if (fd < 0)
 		fail(NULL, "socket: %s", strerror(errno));
 	address_tune(a, fd, seed + 1);
-	if (connect(fd, (const struct sockaddr *)&a->sa, a->len) < 0)
-		fail(NULL, "connect: %s", strerror(errno));
+	while (connect(fd, (const struct sockaddr *)&a->sa, a->len) < 0 && errno != EISCONN)
+		if ((errno != EINTR && errno != EALREADY) || !getenv("MIXED_STORM"))
+			fail(NULL, "connect: %s", strerror(errno));
 	return fd;
 }
 
