@@ -199,11 +199,9 @@ class Stage:
                 try:
                     os.kill(pid, signal.SIGSTOP)
                     self.over.wait(length)
-                finally:
-                    try:
-                        os.kill(pid, signal.SIGCONT)
-                    except ProcessLookupError:
-                        pass
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
 
         self.stopper = threading.Thread(target=run)
         self.stopper.start()
