@@ -21,6 +21,6 @@ chaos: chaos-programs
 		$(if $(CHAOS_ROUND),--round $(CHAOS_ROUND)) $(if $(CHAOS_WORK),--work $(CHAOS_WORK))
 
 check-chaos: chaos-programs
-	$(Q)$(chaos_py) --self-test --seed 1 --rounds 10
+	$(Q)$(chaos_py) --self-test --seed 1 --rounds 12
 
 .PHONY: chaos chaos-programs check-chaos

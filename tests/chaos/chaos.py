@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import stage as stages
-from works import WORKS, needs
+from works import COMPARED, WORKS, needs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -54,7 +54,7 @@ def draw(seed, number, args):
     plan["lack"] = one_of(rng, (None, 5), (2, 1), (6, 1), (20, 1))
     plan["stops"] = one_of(rng, (None, 5), ("short", 3), ("long", 1))
     plan["kill"] = rng.random() < 0.3
-    plan["limit"] = one_of(rng, (None, 5), ("files", 2), ("memory", 1))
+    plan["limit"] = one_of(rng, (None, 5), ("files", 2), ("memory", 1), ("moments", 2))
     plan["hold"] = rng.random() < 0.25
     plan["spoil"] = None
     for name in ("work", "who"):
@@ -157,7 +157,7 @@ class Driver:
         for work in sorted(self.rounds):
             print("# %s: %d rounds with both ends preloaded, %d bytes by ring" %
                   (work, self.rounds[work], self.ring[work]))
-            if self.rounds[work] >= 5 and not self.ring[work]:
+            if self.rounds[work] >= 5 and not self.ring[work] and work not in COMPARED:
                 self.report(False, work + ": nothing went by ring in any round")
         print("1..%d" % self.done)
         print("# %d failed" % self.failed)

@@ -72,7 +72,7 @@ class Stage:
         self.running, self.seen = {}, []
         self.shm = set(os.listdir("/dev/shm"))
         self.over = threading.Event()
-        self.stopper = None
+        self.disturbers = []
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -179,39 +179,52 @@ class Stage:
 
     # ---- what disturbs
 
-    def stop_at_random(self):
-        """From now on processes are stopped now and then, one at a time."""
-        if not self.plan["stops"]:
-            return
+    def disturb(self, server=None):
+        """From now on processes are stopped now and then, one at a time; and @server, a name,
+        is left without a number for a new descriptor."""
         draws = [(self.rng.uniform(0.005, 0.2), self.rng.random(),
                   self.rng.choice([0.001, 0.01, 0.05, 0.2])) for _ in range(200)]
         if self.plan["stops"] == "long":
             draws[2] = (0.05, draws[2][1], 1.3)
+        jobs = []
+        if self.plan["stops"]:
+            jobs.append(lambda which, length: self.stop_one(descendants(), which, length))
+        if server and self.plan["limit"] == "moments":
+            pid = self.running[server].pid
+            jobs.append(lambda _, length: self.squeeze(pid, length))
 
-        def run():
+        def run(job):
             for pause, which, length in draws:
                 if self.over.wait(pause):
                     return
-                pids = descendants()
-                if not pids:
-                    continue
-                pid = pids[int(which * len(pids))]
                 try:
-                    os.kill(pid, signal.SIGSTOP)
-                    self.over.wait(length)
-                    os.kill(pid, signal.SIGCONT)
+                    job(which, length)
                 except ProcessLookupError:
                     pass
 
-        self.stopper = threading.Thread(target=run)
-        self.stopper.start()
+        for job in jobs:
+            self.disturbers.append(threading.Thread(target=run, args=(job,)))
+            self.disturbers[-1].start()
+
+    def stop_one(self, pids, which, length):
+        if pids:
+            pid = pids[int(which * len(pids))]
+            os.kill(pid, signal.SIGSTOP)
+            self.over.wait(length)
+            os.kill(pid, signal.SIGCONT)
+
+    def squeeze(self, pid, length):
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        self.over.wait(length)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
     def calm(self):
-        """No more stops; whoever was stopped goes on."""
+        """No more of that; whoever was stopped goes on."""
         self.over.set()
-        if self.stopper:
-            self.stopper.join()
-            self.stopper = None
+        for thread in self.disturbers:
+            thread.join()
+        self.disturbers = []
 
     # ---- what is left
 

@@ -76,7 +76,7 @@ def mixed_start(stage, number):
         env["MIXED_SPOIL"] = plan["spoil"]
         kind = "apart"
     limits = {}
-    if plan["limit"]:
+    if plan["limit"] in ("files", "memory"):
         limits = {"RLIMIT_NOFILE": rng.randrange(520, 700), "RLIMIT_MEMLOCK": 0}
         if plan["limit"] == "memory":
             limits["RLIMIT_AS"] = rng.randrange(48, 100) << 20
@@ -116,7 +116,7 @@ def is_holder(pid):
 
 def mixed(stage):
     jobs = [mixed_start(stage, i) for i in range(8)]
-    stage.stop_at_random()
+    stage.disturb()
     victims = []
     if stage.plan["kill"]:
         for _ in range(4):
@@ -147,6 +147,42 @@ def mixed(stage):
         mixed_check(stage, names)
 
 
+# ---- programs whose every call is compared with a run on the plain kernel -----------------
+
+
+def compared(stage, program, prefix):
+    """tests/shim/run_modes.bash, with some seeds of the program, one family, one mode."""
+    plan, first = stage.plan, stage.rng.randrange(1, 1 << 20)
+    who = "both" if plan["lack"] or plan["who"] == "plain" else plan["who"]
+    mode = [who] + ["%s=%s" % pair for pair in plan["settings"].items()]
+    mode.append("SHMFD_TEST_SEED=%d" % first)
+    if plan["lack"]:
+        mode += ["LD_PRELOAD=%s:%s" % (os.path.join(stage.build, "libshmfd.so"),
+                                       os.path.join(stage.top, "lack.so")),
+                 "CHAOS_LACK=%d" % plan["lack"], "CHAOS_SEED=%d" % first]
+    script = ". %s; run_modes %s %s" % (os.path.join(APPS, "../shim/run_modes.bash"), program,
+                                        stage.rng.choice(FAMILIES))
+    stage.start(program, None, ["bash", "-c", script], {
+        "BUILD": stage.build, "TMPDIR": stage.dir, "SHMFD_TEST_KEEP": "1",
+        "SHMFD_TEST_MODES": ",".join(mode), prefix + "_FIRST": str(first),
+        prefix + "_LAST": str(first + 4)})
+    status = stage.finish(program)
+    # streams that lack something stay with the kernel, and so may all of them
+    if status and not (plan["lack"] and "no byte went by ring" in stage.read(program + ".out")):
+        raise Bad("%s: %s" % (program, stage.read(program + ".out")[:700]))
+
+
+def lockstep(stage):
+    compared(stage, "lockstep", "LOCKSTEP")
+
+
+def unseen(stage):
+    # who left its rings before leaves bytes there that the kernel does not know of: it ends
+    # such a stream by an end where it would have reset it, as when the process is killed
+    stage.plan["settings"].pop("SHMFD_TEST_RETREAT", None)
+    compared(stage, "unseen_close", "UNSEEN")
+
+
 # ---- clients that are told to end ----------------------------------------------------
 
 
@@ -171,7 +207,7 @@ def same_fds(stage, name, before):
     def more():
         now = stage.fds(name)
         return [n + " " + now[n] for n in sorted(now.keys() - before.keys())
-                if stage.plan["who"] != "both" or
+                if stage.plan["who"] in ("plain", "client") or
                 not forbidden(now[n], r"\[eventfd\]|memfd:shmfd-table")]
 
     try:
@@ -185,7 +221,9 @@ def same_fds(stage, name, before):
 
 
 def redis_up(stage, port):
-    limits = {"RLIMIT_NOFILE": stage.rng.randrange(60, 100)} if stage.plan["limit"] else {}
+    limits = {}
+    if stage.plan["limit"] == "files":
+        limits["RLIMIT_NOFILE"] = stage.rng.randrange(60, 100)
     stage.start("redis", "server", [
         "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--unixsocket",
         stage.path("redis.sock"), "--dir", stage.dir, "--save", "", "--appendonly", "no",
@@ -209,7 +247,7 @@ def redis(stage):
     for i, task in enumerate(["values", "pipeline", "values", "work", "blocked"]):
         names.append("%s%d" % (task, i))
         resp(stage, names[-1], task, port, *([stop] if task == "work" else []))
-    stage.stop_at_random()
+    stage.disturb("redis")
     victim, server = None, stage.running["redis"].pid
     if stage.plan["spoil"]:
         for _ in range(40):
@@ -321,7 +359,7 @@ def nginx(stage):
     names = ["curl%d" % i for i in range(3)]
     for name in names:
         fetch(stage, name, port, digests)
-    stage.stop_at_random()
+    stage.disturb()
     victim = None
     if stage.plan["spoil"]:
         with open(stage.path("www/f65536"), "r+b") as f:
@@ -453,7 +491,7 @@ def postgres(stage):
              stage.rng.choice(["simple", "extended", "prepared"]), "postgres"]
     stage.start("bench", "client", bench)
     copy_start(stage, stage.rng.choice(hosts), port)
-    stage.stop_at_random()
+    stage.disturb()
     victim = None
     if stage.plan["kill"]:
         master = stage.running["postgres"].pid
@@ -494,6 +532,9 @@ def needs(work):
     return None
 
 
-WORKS = {"mixed": mixed, "redis": redis, "nginx": nginx, "postgres": postgres}
+WORKS = {"mixed": mixed, "redis": redis, "nginx": nginx, "postgres": postgres,
+         "lockstep": lockstep, "unseen": unseen}
+# They look themselves whether rings were used.
+COMPARED = ("lockstep", "unseen")
 if __name__ == "__main__":
     sys.exit("run chaos.py")
