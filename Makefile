@@ -35,11 +35,13 @@ bench := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 all: $(lib) $(B)/shmfd
 
+link_lib = $(CC) -shared -o $@ $(filter %.o,$^) -Wl,-soname,libshmfd.so \
+	-Wl,--version-script=$(map) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro \
+	-Wl,-z,initfirst -Wl,-z,nodelete -pthread -ldl
+
 $(lib): $(core_o) $(shim_o) $(map)
 	@echo "  LD    $@"
-	$(Q)$(CC) -shared -o $@ $(core_o) $(shim_o) -Wl,-soname,libshmfd.so \
-		-Wl,--version-script=$(map) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro \
-		-Wl,-z,initfirst -Wl,-z,nodelete -pthread -ldl
+	$(Q)$(link_lib)
 
 # An anonymous script: a version node would stop interposition.
 $(map): preload/calls.def preload/shmfd.map.sh
@@ -137,7 +139,7 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo "all check suites chaos demo install clean; parts of check: see tests/check.sh"
+	@echo "all check suites bypass chaos demo install clean; parts of check: see tests/check.sh"
 
 
 .PHONY: all progs bench-programs check check-shim check-apps suites check-suites model \
@@ -147,4 +149,5 @@ help:
 include tests/unit/unit.mk
 include tests/lint/lint.mk
 include tests/chaos/chaos.mk
+include tests/bypass/bypass.mk
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
