@@ -84,7 +84,7 @@ static int duplicated(int fd, int new_fd)
 	if (shim_get_is(fd))
 		shmfd_stream_dup(fd, new_fd);
 	else if (shmfd_fd_is(fd, SHMFD_FD_SOCKET))
-		shmfd_fd_set(new_fd, shmfd_fd_lookup(fd));
+		shim_socket_copied(fd, new_fd);
 	else if (shmfd_fd_is(fd, SHMFD_FD_EPOLL))
 		shmfd_epoll_expose(fd);	/* two numbers of one set */
 	errno = saved;

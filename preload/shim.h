@@ -178,5 +178,7 @@ void shim_before_exec(void);
 /* A socket that is not connected yet is added to an epoll set (nginx does so
  * with its upstreams): it becomes a stream now, to remember the registration. */
 void shim_socket_registered(int fd);
+/* The unconnected socket @fd has got the number @new_fd, too. */
+void shim_socket_copied(int fd, int new_fd);
 
 #endif

@@ -15,6 +15,7 @@
 
 #define FAMILY_MASK	0xffu
 #define PACKETS		0x100u	/* SOCK_SEQPACKET: listed, never moved */
+#define COPIED		0x200u	/* may have other numbers */
 
 /* The low bits of a number's word; 0: none of ours. */
 static uint32_t kind_of(int family, int type, int protocol)
@@ -48,11 +49,39 @@ static bool is_new(int fd)
 	return true;
 }
 
+void shim_socket_copied(int fd, int new_fd)
+{
+	uint32_t word = shmfd_fd_lookup(fd) | COPIED;
+
+	shmfd_fd_set(fd, word);
+	shmfd_fd_set(new_fd, word);
+}
+
+/* What goes by the other numbers of a new stream has to be counted, too. */
+static void adopt_copies(int fd)
+{
+	uint64_t cookie = shmfd_cookie(fd);
+	uint32_t top = shmfd_fd_top();
+
+	for (uint32_t n = 0; n <= top; n++) {
+		uint32_t word = shmfd_fd_lookup((int)n);
+
+		if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_SOCKET && word & COPIED &&
+		    shmfd_cookie((int)n) == cookie)
+			shmfd_stream_dup(fd, (int)n);
+	}
+}
+
 static void adopt(int fd, uint32_t word, bool accepted)
 {
 	struct shmfd_stream *s;
 
 	shmfd_stream_adopt(fd, (int)(word & FAMILY_MASK), accepted, false);
+	/* not later either: its bytes are not counted */
+	if (!shmfd_fd_is(fd, SHMFD_FD_STREAM))
+		shmfd_fd_set(fd, SHMFD_FD_SOCKET);
+	else if (word & COPIED && !accepted)
+		adopt_copies(fd);
 	s = word & PACKETS ? shim_get(fd) : NULL;
 	if (s) {
 		shmfd_stream_retreat(s, SHMFD_WHY_PACKETS);
@@ -116,13 +145,16 @@ void shim_socket_registered(int fd)
 {
 	uint32_t word = shmfd_fd_lookup(fd);
 	int listens = 0, saved = errno;
-	socklen_t len = sizeof(listens);
+	socklen_t len = sizeof(listens), none = 0;
+	struct sockaddr unused;
 
 	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_SOCKET || !(word & FAMILY_MASK) ||
 	    (word & PACKETS))
 		return;
-	if (!real.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && !listens)
-		shmfd_stream_adopt(fd, (int)(word & FAMILY_MASK), false, false);
+	if (!getpeername(fd, &unused, &none))	/* connected unseen: in use already */
+		shmfd_fd_set(fd, SHMFD_FD_SOCKET);
+	else if (!real.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && !listens)
+		adopt(fd, word, false);
 	errno = saved;
 }
 

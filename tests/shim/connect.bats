@@ -52,3 +52,7 @@ load run_modes
 @test "urgent data of a used TCP stream" {
 	check urgent
 }
+
+@test "sockets in use before they could be known stay with the kernel; a copy's bytes count" {
+	check adopted_late
+}
