@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -21,44 +22,88 @@
 
 #define HIDE_FROM_MAX	16384u
 #define HIDE_ROOM	262144u
+#define RAISE_TRIES	1000
 #define TABLE_MIN	64	/* NR_OPEN_DEFAULT */
 #define TABLE_STEP	128	/* 1024 bytes of pointers, then doubled */
 
 _Atomic uint32_t shmfd_fdmap[SHMFD_FD_MAX];
 _Atomic uint32_t shmfd_fd_high;
 
-int shmfd_hide_fd(int fd)
-{
-	struct rlimit lim, raised;
-	int from, ret;
+/* The soft limit is the host's: raised for one call, by one thread at a time. */
+static _Atomic uint32_t raising;	/* RAISE_* */
+enum { RAISE_FREE, RAISE_HELD, RAISE_DONE };
+static struct rlimit before_raise;
 
-	if (getrlimit(RLIMIT_NOFILE, &lim))
-		goto fail;
-	from = (int)(lim.rlim_cur < HIDE_FROM_MAX ? lim.rlim_cur : HIDE_FROM_MAX);
-	raised = lim;
+/* A duplicate at @from or above it. */
+static int dup_above(int fd, int from, const struct rlimit *raised)
+{
+	int ret;
+
+	store_release(&raising, RAISE_DONE); /* [fdmap.R] */
+	setrlimit(RLIMIT_NOFILE, raised);
+	ret = shmfd_sys.fcntl(fd, F_DUPFD_CLOEXEC, from);
+	setrlimit(RLIMIT_NOFILE, &before_raise);
+	return ret;
+}
+
+/* The duplicate, or -1.  Under `raising`. */
+static int dup_hidden(int fd)
+{
+	struct rlimit raised;
+	int from;
+
+	if (getrlimit(RLIMIT_NOFILE, &before_raise))
+		return -1;
+	raised = before_raise;
+	from = (int)(raised.rlim_cur < HIDE_FROM_MAX ? raised.rlim_cur : HIDE_FROM_MAX);
 	if (raised.rlim_cur < (rlim_t)from + HIDE_ROOM)
 		raised.rlim_cur = (rlim_t)from + HIDE_ROOM;
-	if (raised.rlim_cur > lim.rlim_max)
-		raised.rlim_cur = lim.rlim_max;
+	if (raised.rlim_cur > raised.rlim_max)
+		raised.rlim_cur = raised.rlim_max;
 	if (raised.rlim_cur <= (rlim_t)from)	/* no room above: high below it */
 		from -= from / 4;
-	if (raised.rlim_cur > lim.rlim_cur)
-		setrlimit(RLIMIT_NOFILE, &raised);
-	ret = shmfd_sys.fcntl(fd, F_DUPFD_CLOEXEC, from);
-	if (raised.rlim_cur > lim.rlim_cur)
-		setrlimit(RLIMIT_NOFILE, &lim);
-	if (ret < 0)
-		goto fail;
+	if (raised.rlim_cur > before_raise.rlim_cur)
+		return dup_above(fd, from, &raised);
+	return shmfd_sys.fcntl(fd, F_DUPFD_CLOEXEC, from);
+}
+
+/* False if it is held for long: by a call that a handler has left for good. */
+static bool may_raise(void)
+{
+	for (int i = 0; i < RAISE_TRIES; i++) {
+		uint32_t free = RAISE_FREE;
+
+		if (cas_acquire(&raising, &free, RAISE_HELD)) /* [fdmap.R] */
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
+int shmfd_hide_fd(int fd)
+{
+	int ret = -1;
+
+	if (may_raise()) {
+		ret = dup_hidden(fd);
+		store_release(&raising, RAISE_FREE); /* [fdmap.R] */
+	}
 	if ((unsigned int)ret >= SHMFD_FD_MAX) {
-		shmfd_sys.close(ret);
-		goto fail;
+		if (ret >= 0)
+			shmfd_sys.close(ret);
+		shmfd_sys.close(fd);
+		return -EMFILE;
 	}
 	shmfd_sys.close(fd);
 	shmfd_fd_set(ret, SHMFD_FD_HIDDEN);
 	return ret;
-fail:
-	shmfd_sys.close(fd);
-	return -EMFILE;
+}
+
+void shmfd_hide_fork_child(void)
+{
+	if (load_acquire(&raising) == RAISE_DONE) /* [fdmap.R] */
+		setrlimit(RLIMIT_NOFILE, &before_raise);
+	store_relaxed(&raising, RAISE_FREE);
 }
 
 /* The host's highest number, or -1: no /proc. */

@@ -11,6 +11,7 @@
  * meet or close them.
  *
  * F: a word is seen with the record or set that was made before it.
+ * R: the limit that a hiding thread has noted is seen with the word that says so.
  *
  * Concurrency: plain loads and stores of one word; the kernel hands a number
  * to one caller at a time, so two threads never set the same one.
@@ -83,6 +84,8 @@ static inline bool shmfd_fd_is(int fd, enum shmfd_fd_kind kind)
  * Source: getrlimit(2): a descriptor above the limit stays valid.
  */
 int shmfd_hide_fd(int fd);
+/* In a forked child: what a thread of the parent was about to put back. */
+void shmfd_hide_fork_child(void);
 /*
  * @nr, or less: the size that the kernel's table of descriptors would have for the
  * host's own numbers.  Source: expand_files and alloc_fdtable, linux/fs/file.c.

@@ -106,6 +106,7 @@ void shmfd_stream_fork_child(bool counted)
 	}
 	shmfd_ready_fork_child();
 	shmfd_kick_fork_child();
+	shmfd_hide_fork_child();
 }
 
 bool shmfd_stream_is_forked(void)

@@ -163,6 +163,10 @@ load run_modes
 	grep 'goes back to the kernel: SOCK_SEQPACKET$' "$log"
 }
 
+@test "the host's own descriptor limit while many threads' streams are promoted" {
+	check limit_threads
+}
+
 @test "the host's own descriptor limit and numbers are as ever" {
 	check fd_limit
 }
