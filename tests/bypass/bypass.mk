@@ -2,9 +2,11 @@
 # Included by the Makefile, which defines B, Q, SHIM, core_o, shim_o and map.
 #
 # The library whose wrappers are always on the stack: `return real.read(...)` is a jump in the
-# other one, which leaves no frame.
+# other one, which leaves no frame.  load.c needs its jumps, and calls nothing with a descriptor.
 
 bypass_lib := $(B)/bypass/libshmfd.so
+bypass_o := $(patsubst $(B)/preload/%,$(B)/bypass/preload/%,$(filter-out %/load.o,$(shim_o))) \
+	$(B)/preload/load.o
 bypass_cheap := self redis nginx python
 bypass_programs := $(bypass_cheap) libc memcached socat iperf3 haproxy perl ruby ssh git rsync \
 	openssl busybox nc dbus postgres
@@ -15,7 +17,7 @@ $(B)/bypass/preload/%.o: preload/%.c
 	@mkdir -p $(@D); echo "  CC    $< (bypass)"
 	$(Q)$(CC) $(SHIM) -fno-optimize-sibling-calls -c $< -o $@
 
-$(bypass_lib): $(core_o) $(patsubst $(B)/preload/%,$(B)/bypass/preload/%,$(shim_o)) $(map)
+$(bypass_lib): $(core_o) $(bypass_o) $(map)
 	@echo "  LD    $@"
 	$(Q)$(link_lib)
 

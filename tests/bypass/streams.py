@@ -4,9 +4,9 @@ streams.py - follows processes, descriptors and streams through a trace, and fin
 streams of the library that the library did not make.
 
 A stream of the library, in one process, is a connected stream socket (TCP, AF_UNIX) that the
-library saw connect or accept make, there or in the process that it was forked from.  An exec
-forgets all of them; what comes by exec or SCM_RIGHTS is the kernel's (README).  The kernel's inode
-says which socket a number is, whatever happened to the number.
+library saw connect, accept or socketpair make, there or in the process that it was forked from.
+An exec forgets all of them; what comes by exec or SCM_RIGHTS is the kernel's (README).  The
+kernel's inode says which socket a number is, whatever happened to the number.
 
 Each call on such a stream comes from the library if the first frame of its stack outside libc is
 the library's.  Any other is a finding.
@@ -249,7 +249,7 @@ class Trace:
         outer = call.outer()
         if not outer or outer.module != LIBRARY:
             return False
-        return outer.function in ("socket", "connect", "accept", "accept4")
+        return outer.function in ("socket", "socketpair", "connect", "accept", "accept4")
 
     def do_socket(self, p, call):
         new = call.new_socket()
@@ -264,9 +264,14 @@ class Trace:
         p.numbers[fd] = inode
 
     def do_socketpair(self, p, call):
+        family, kind = (call.args.split(", ") + [""])[:2]
         for fd, inode in call.sockets():
-            self.sockets[inode] = Socket(inode)
+            sock = self.sockets[inode] = Socket(inode, name="pair", peer="pair")
             p.numbers[fd] = inode
+            sock.hidden = call.is_library() and not self.wrapper(call)
+            if kind.startswith("SOCK_STREAM") and self.wrapper(call):
+                sock.kind = FAMILIES.get(family, "")
+                self.become_stream(p, call, inode, fd)
 
     def do_bind(self, p, call):
         for _, inode in call.sockets():
