@@ -72,7 +72,7 @@ bench-programs: $(bench)
 $(B)/tests/progs/%: tests/progs/%.c \
 		$(wildcard tests/progs/duo.c tests/progs/*.h tests/progs/mixed_*.c)
 	@mkdir -p $(@D); echo "  CC    $<"
-	$(Q)$(CC) $(PROG) $< $(if $(wildcard tests/progs/duo.c),tests/progs/duo.c) -o $@
+	$(Q)$(CC) $(PROG) $< $(if $(wildcard tests/progs/duo.c),tests/progs/duo.c) $(LDLIBS) -o $@
 
 # The same program without a dynamic loader, which nothing can be preloaded into.
 $(B)/tests/progs/%.static: tests/progs/%.c tests/progs/duo.c tests/progs/duo.h
@@ -91,6 +91,8 @@ $(B)/tests/progs/mixed: tests/progs/mixed.c $(wildcard tests/progs/mixed_*)
 $(B)/tests/progs/ev_echo: tests/progs/ev_echo.c
 	@mkdir -p $(@D); echo "  CC    $<"
 	$(Q)$(CC) $(PROG) $< -lev -o $@
+
+$(B)/tests/progs/uring%: LDLIBS := -luring
 
 $(B)/tests/progs/fortify%: PROG += -D_FORTIFY_SOURCE=2
 

@@ -13,7 +13,7 @@
 
 #include "../src/handover.h"
 
-static void before_unseen(void)
+void shim_streams_stay(enum shmfd_reason why)
 {
 	static _Atomic uint32_t done;
 	int saved = errno;
@@ -22,11 +22,11 @@ static void before_unseen(void)
 	if (!load_acquire(&shim_active) || shim_is_vfork() || xchg_seq_cst(&done, 1))
 		return;
 	shmfd_log(2, "streams stay with the kernel from now on: %s",
-		  shmfd_report_reason(SHMFD_WHY_UNBOUND));
+		  shmfd_report_reason(why));
 	shmfd_stream_adopt_no_more();
 	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {
 		if (shim_get_is((int)fd))
-			shmfd_hand_over((int)fd, SHMFD_WHY_UNBOUND, false);
+			shmfd_hand_over((int)fd, why, false);
 	}
 	errno = saved;
 }
@@ -34,13 +34,13 @@ static void before_unseen(void)
 void *dlopen(const char *file, int mode)
 {
 	if (unlikely((mode & RTLD_DEEPBIND) && file && !(mode & RTLD_NOLOAD)))
-		before_unseen();
+		shim_streams_stay(SHMFD_WHY_UNBOUND);
 	return real.dlopen(file, mode);
 }
 
 void *dlmopen(Lmid_t name_space, const char *file, int mode)
 {
 	if (name_space != LM_ID_BASE || (mode & RTLD_DEEPBIND))
-		before_unseen();
+		shim_streams_stay(SHMFD_WHY_UNBOUND);
 	return real.dlmopen(name_space, file, mode);
 }

@@ -22,11 +22,28 @@ void shim_real_resolve(void)
 		void *f = dlsym(RTLD_NEXT, #name);		\
 		memcpy(&t.name, &f, sizeof(f));			\
 	} while (0);
+#define OTHER(name)
 #define ALIAS(name, of)
 #include "calls.def"
 #undef CALL
 #undef ALIAS
+#undef OTHER
 	t.ready = 1;
 	shim_real_table = t;
 	errno = saved;
+}
+
+/* Not at the start: dlsym allocates for a name that is not there, and an allocator
+ * may be who made the first call (jemalloc reads a file under its lock). */
+void *shim_real_uring(const char *name)
+{
+	int saved = errno;
+	void *f = dlsym(RTLD_NEXT, name), *lib;
+
+	if (!f) {	/* it came with a plug-in */
+		lib = real.dlopen("liburing.so.2", RTLD_LAZY | RTLD_NOLOAD);
+		f = lib ? dlsym(lib, name) : NULL;
+	}
+	errno = saved;
+	return f;
 }

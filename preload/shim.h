@@ -58,13 +58,24 @@ FILE *_IO_fdopen(int fd, const char *mode);
 FILE *_IO_popen(const char *command, const char *type);
 int _IO_fclose(FILE *f);
 
+/* liburing's, whose headers need not be there */
+struct io_uring;
+struct io_uring_params;
+int io_uring_queue_init(unsigned int nr, struct io_uring *r, unsigned int flags);
+int io_uring_queue_init_params(unsigned int nr, struct io_uring *r, struct io_uring_params *p);
+int io_uring_queue_init_mem(unsigned int nr, struct io_uring *r, struct io_uring_params *p,
+			    void *buf, size_t len);
+int io_uring_setup(unsigned int nr, struct io_uring_params *p);
+
 /* The real functions, one pointer per CALL of calls.def. */
 struct shim_real {
 #define CALL(name)		__typeof__(name) *name;
+#define OTHER(name)
 #define ALIAS(name, of)
 #include "calls.def"
 #undef CALL
 #undef ALIAS
+#undef OTHER
 	uint32_t ready;
 };
 extern struct shim_real shim_real_table;
@@ -74,6 +85,8 @@ void shim_fill_sys(void);
 
 /* Looks all of them up; once, in the constructor or at the first call. */
 void shim_real_resolve(void);
+/* What liburing has under @name; may be NULL. */
+void *shim_real_uring(const char *name);
 
 static inline struct shim_real *shim_real(void)
 {
@@ -167,6 +180,8 @@ static inline void shim_test_retreat(struct shmfd_stream *s)
 		shim_test_retreat_slow(s);
 }
 
+/* Code whose calls we do not see is there: all streams go to the kernel, and stay. */
+void shim_streams_stay(enum shmfd_reason why);
 /* The process is about to limit its system calls (seccomp(2)): its streams go back
  * to the kernel while that is allowed, and no new one comes to us. */
 void shim_before_sandbox(void);

@@ -78,6 +78,7 @@ const char *shmfd_report_reason(uint32_t reason)
 		[SHMFD_WHY_SELF]	= "both ends in one process",
 		[SHMFD_WHY_PACKETS]	= "SOCK_SEQPACKET",
 		[SHMFD_WHY_UNBOUND]	= "RTLD_DEEPBIND or dlmopen",
+		[SHMFD_WHY_URING]	= "io_uring",
 	};
 
 	if (reason >= SHMFD_WHY_NR || !word[reason])

@@ -237,6 +237,7 @@ static bool is_hand_over(enum shmfd_reason why)
 	case SHMFD_WHY_FDOPEN:
 	case SHMFD_WHY_STDIO_FD:
 	case SHMFD_WHY_ASYNC:
+	case SHMFD_WHY_URING:
 	case SHMFD_WHY_SETS:	/* a set that only the kernel answers for */
 	case SHMFD_WHY_UNBOUND:
 		return true;

@@ -228,6 +228,7 @@ enum shmfd_reason {
 	SHMFD_WHY_SELF,		/* both ends of a socket pair in one process */
 	SHMFD_WHY_PACKETS,	/* SOCK_SEQPACKET: not a stream of bytes */
 	SHMFD_WHY_UNBOUND,	/* a library whose calls do not come to us */
+	SHMFD_WHY_URING,	/* a ring of the kernel's */
 	SHMFD_WHY_NR
 };
 

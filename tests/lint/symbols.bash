@@ -11,16 +11,21 @@ symbols_setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-# Every name that the library promises to define, from preload/calls.def.
-names() {
-	printf '#define CALL(name) name\n#define ALIAS(name, of) name\n#include "calls.def"\n' |
+# The names of preload/calls.def.  $1: what becomes of a name that is not libc's.
+expand() {
+	printf '%s\n' '#define CALL(name) name' '#define ALIAS(name, of) name' \
+		"#define OTHER(name) $1" '#include "calls.def"' |
 		cc -E -P -I"$ROOT/preload" - | tr -s ' ' '\n' | grep . | LC_ALL=C sort -u
 }
 
+# Every name that the library promises to define.
+names() { expand name; }
+libc_names() { expand ''; }
+
 # What names() reads, read in another way: the two must agree.
 names_by_text() {
-	grep -E '^(CALL|ALIAS)' "$ROOT/preload/calls.def" | grep -oE '(CALL|ALIAS)\([A-Za-z_0-9]+' |
-		sed 's/.*(//' | LC_ALL=C sort -u
+	grep -E '^(CALL|ALIAS|OTHER)' "$ROOT/preload/calls.def" |
+		grep -oE '(CALL|ALIAS|OTHER)\([A-Za-z_0-9]+' | sed 's/.*(//' | LC_ALL=C sort -u
 }
 
 # Undefined symbols of object files, without versions.

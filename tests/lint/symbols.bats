@@ -92,7 +92,7 @@ build_bound() {
 }
 
 @test "symbols: a program, an opened object and dlsym find the library's" {
-	names >want
+	libc_names >want
 	build_bound want
 	env LD_PRELOAD="$LIB" ./bound ./object.so >out
 	[ "$(wc -l <out)" -eq $((3 * $(wc -l <want))) ]
@@ -100,7 +100,7 @@ build_bound() {
 }
 
 @test "symbols: without the preload the same program finds libc's" {
-	names >want
+	libc_names >want
 	build_bound want
 	./bound ./object.so >out
 	[ "$(wc -l <out)" -eq $((3 * $(wc -l <want))) ]

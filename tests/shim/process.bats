@@ -207,6 +207,10 @@ load run_modes
 	check aio_stream
 }
 
+@test "io_uring by liburing: polls, reads and writes by its ring" {
+	check uring_poll
+}
+
 @test "several threads blocked in read: every byte goes to one of them" {
 	check threads_readers
 }
