@@ -96,9 +96,16 @@ $(B)/tests/progs/uring%: LDLIBS := -luring
 
 $(B)/tests/progs/fortify%: PROG += -D_FORTIFY_SOURCE=2
 
+$(B)/bench/echo $(B)/bench/load: LIBS := -lev
+
 $(B)/bench/%: bench/%.c
 	@mkdir -p $(@D); echo "  CC    $<"
-	$(Q)$(CC) $(PROG) $< -o $@
+	$(Q)$(CC) $(PROG) $< -o $@ $(LIBS)
+
+# The only one that knows the library: it measures src/ring.c without the rest.
+$(B)/bench/floors: bench/floors.c $(B)/src/ring.o
+	@mkdir -p $(@D); echo "  CC    $<"
+	$(Q)$(CC) $(PROG) -Iinclude -Isrc $^ -o $@
 
 # ---- checks.  `make check` needs nothing built: it installs, then runs the parts.
 
@@ -133,6 +140,18 @@ model:
 demo:
 	@sh bench/demo.sh
 
+# Figures, side by side: into $(B)/bench.  BENCH_SECTIONS, BENCH_REPEATS: see bench/run.py.
+bench bench-quick:
+	@sh tests/deps.sh bench
+	$(Q)$(MAKE) -s --no-print-directory all bench-programs
+	$(Q)python3 bench/run.py --build $(B) $(if $(filter %-quick,$@),--quick)
+
+# The last run of `make bench` as bench/RESULTS.md has it
+bench-results:
+	$(Q)python3 bench/report.py $(B)/bench bench/RESULTS.md
+
+.PHONY: bench bench-quick bench-results
+
 install: all
 	install -D -m 755 $(lib) $(DESTDIR)$(PREFIX)/lib/libshmfd.so
 	install -D -m 755 $(B)/shmfd $(DESTDIR)$(PREFIX)/bin/shmfd
@@ -141,7 +160,8 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo "all check suites bypass chaos demo install clean; parts of check: see tests/check.sh"
+	@echo "all check suites bypass chaos demo bench bench-quick bench-results install clean;"
+	@echo "parts of check: see tests/check.sh"
 
 
 .PHONY: all progs bench-programs check check-shim check-apps suites check-suites model \

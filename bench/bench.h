@@ -6,6 +6,7 @@
  * What the side-by-side programs of this directory share: sockets, placement,
  * the clock.  They are plain socket programs, built without any of the
  * library's headers; what they measure is decided by who preloads what.
+ * (Only floors.c knows the library, and has no sockets.)
  *
  * The server is forked before the connection exists, so that each end of the
  * stream is held by one process.
@@ -21,6 +22,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +136,48 @@ static inline int bench_listen(struct bench_address *a, const char *family)
 	if (getsockname(fd, (struct sockaddr *)&a->sa, &a->len) < 0)
 		bench_die("getsockname");
 	return fd;
+}
+
+/* As echo.c prints and load.c takes it: a port of 127.0.0.1, [PORT] of ::1, @NAME (abstract). */
+static inline void bench_print_address(const struct bench_address *a)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->sa;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->sa;
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&a->sa;
+
+	if (a->sa.ss_family == AF_INET)
+		printf("%d\n", ntohs(v4->sin_port));
+	else if (a->sa.ss_family == AF_INET6)
+		printf("[%d]\n", ntohs(v6->sin6_port));
+	else
+		printf("@%.*s\n", (int)(a->len - offsetof(struct sockaddr_un, sun_path) - 1),
+		       un->sun_path + 1);
+	fflush(stdout);
+}
+
+static inline void bench_parse_address(struct bench_address *a, const char *text)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)&a->sa;
+	size_t len = strlen(text);
+
+	if (*text == '@' || *text == '/') {
+		bench_address_init(a, "unix");
+		if (len >= sizeof(un->sun_path)) {
+			errno = ENAMETOOLONG;
+			bench_die(text);
+		}
+		memcpy(un->sun_path, text, len);
+		if (*text == '@')
+			un->sun_path[0] = '\0';
+		a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	} else if (*text == '[') {
+		bench_address_init(a, "tcp6");
+		((struct sockaddr_in6 *)&a->sa)->sin6_port = htons((uint16_t)atoi(text + 1));
+	} else {
+		bench_address_init(a, "tcp4");
+		((struct sockaddr_in *)&a->sa)->sin_port =
+			htons((uint16_t)bench_number("port", text, 1, 65535));
+	}
 }
 
 static inline void bench_tune(int fd, const struct bench_address *a)

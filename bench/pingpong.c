@@ -2,8 +2,9 @@
 /*
  * Description: round-trip time of a stream: SIZE bytes there, the same back, COUNT times.
  *
- *   pingpong [--family tcp4|tcp6|unix] [--warmup N] SIZE COUNT [MODE] [PLACEMENT]
+ *   pingpong [--family tcp4|tcp6|unix] [--warmup N] [--seconds S] SIZE COUNT [MODE] [PLACEMENT]
  *
+ *   --seconds  end after this time, with fewer round trips than COUNT
  *   MODE       how both ends wait: blocking (in read), poll, epoll, epoll-et
  *   PLACEMENT  two CPUs, one, or free
  *
@@ -111,14 +112,16 @@ static uint64_t round_trip(struct end *e)
 
 __attribute__((noreturn)) static void usage(void)
 {
-	fprintf(stderr, "usage: pingpong [--family tcp4|tcp6|unix] [--warmup N] SIZE COUNT "
-			"[blocking|poll|epoll|epoll-et] [two|one|free]\n");
+	fprintf(stderr, "usage: pingpong [--family tcp4|tcp6|unix] [--warmup N] [--seconds S] "
+			"SIZE COUNT [blocking|poll|epoll|epoll-et] [two|one|free]\n");
 	exit(2);
 }
 
-static void run(const char *family, size_t size, long count, long warmup, enum mode mode,
-		const char *placement)
+static void run(const char *family, size_t size, long count, long warmup, double seconds,
+		enum mode mode, const char *placement)
 {
+	uint64_t until;
+	long done = 0;
 	struct bench_address a;
 	struct end e;
 	uint32_t *ns = malloc((size_t)count * sizeof(*ns));
@@ -136,13 +139,15 @@ static void run(const char *family, size_t size, long count, long warmup, enum m
 	memset(ns, 0, (size_t)count * sizeof(*ns)); /* no page fault in the loop */
 	for (long i = 0; i < warmup; i++)
 		round_trip(&e);
-	for (long i = 0; i < count; i++)
-		ns[i] = bench_sample(round_trip(&e));
+	until = bench_now_ns() + (uint64_t)(seconds * 1e9);
+	do {
+		ns[done] = bench_sample(round_trip(&e));
+	} while (++done < count && (done % 16 || bench_now_ns() < until));
 	close(e.fd);
 	bench_reap(server);
 	printf("pingpong %s %s %s size=%zu count=%ld: ", family, mode_names[mode], placement, size,
-	       count);
-	bench_print_spread(ns, (size_t)count);
+	       done);
+	bench_print_spread(ns, (size_t)done);
 	putchar('\n');
 }
 
@@ -151,11 +156,13 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "family", required_argument, NULL, 'f' },
 		{ "warmup", required_argument, NULL, 'w' },
+		{ "seconds", required_argument, NULL, 's' },
 		{ 0 },
 	};
 	const char *family = "tcp4", *placement = "free";
 	long size, count, warmup = -1;
 	enum mode mode = MODE_BLOCKING;
+	double seconds = 3600;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -163,6 +170,8 @@ int main(int argc, char **argv)
 			family = optarg;
 		else if (c == 'w')
 			warmup = bench_number("--warmup", optarg, 0, 100000000);
+		else if (c == 's')
+			seconds = strtod(optarg, NULL);
 		else
 			usage();
 	}
@@ -184,6 +193,6 @@ int main(int argc, char **argv)
 	}
 	if (warmup < 0)
 		warmup = 100 + count / 10;
-	run(family, (size_t)size, count, warmup, mode, placement);
+	run(family, (size_t)size, count, warmup, seconds, mode, placement);
 	return 0;
 }

@@ -3,7 +3,7 @@
 #
 # deps.sh - install the Debian packages that a part of this project needs.
 #
-#   tests/deps.sh build|check|suites|bypass|demo|fresh ...
+#   tests/deps.sh build|check|suites|bypass|demo|bench|fresh ...
 #
 # Says nothing and changes nothing when all is there.  Otherwise one line, then apt-get, as
 # root or with sudo.  A package counts as present when its probe does: a command on PATH or
@@ -72,6 +72,18 @@ demo='
 	redis-server=redis-server
 	nginx=nginx
 	wrk=wrk'
+bench='
+	redis-tools=redis-benchmark
+	redis-server=redis-server
+	nginx=nginx
+	wrk=wrk
+	postgresql=/usr/lib/postgresql/*/bin/initdb
+	memcached=memcached
+	gnuplot-nox=gnuplot
+	python3=/usr/bin/python3
+	python3-uvloop=/usr/lib/python3/dist-packages/uvloop
+	nodejs=node
+	default-jdk-headless=javac'
 fresh='
 	debootstrap=debootstrap
 	git=git'
@@ -178,7 +190,7 @@ if [ "${1:-}" = --as-root ]; then
 	exit 0
 fi
 
-[ $# -gt 0 ] || die "usage: deps.sh build|check|suites|bypass|demo|fresh ..."
+[ $# -gt 0 ] || die "usage: deps.sh build|check|suites|bypass|demo|bench|fresh ..."
 items=
 for part in "$@"; do
 	case $part in
@@ -187,8 +199,9 @@ for part in "$@"; do
 	suites) items="$items $build $suites" ;;
 	bypass) items="$items $build $bypass" ;;
 	demo) items="$items $build $demo" ;;
+	bench) items="$items $build $bench" ;;
 	fresh) items="$items $fresh" ;;
-	*) die "unknown part '$part': build, check, suites, bypass, demo or fresh" ;;
+	*) die "unknown part '$part': build, check, suites, bypass, demo, bench or fresh" ;;
 	esac
 done
 

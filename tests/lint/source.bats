@@ -58,6 +58,10 @@ layout_check() {
 	CC=clang layout_check "$ROOT/include/shmfd/layout.h"
 }
 
+@test "bench: arithmetic, reading of programs' output, and a row for every target" {
+	python3 "$BATS_TEST_DIRNAME/bench.py"
+}
+
 # ---- the checks themselves ------------------------------------------------------------
 
 # A small tree without a defect; a test then adds one.
