@@ -128,8 +128,8 @@ static int ask_kernel(const struct sets *s)
 		if (from[i])
 			memcpy((char *)room + (size_t)i * bytes, from[i], bytes);
 	}
-	ret = real.select(shmfd_fd_within_table(s->nr), (void *)room, (void *)((char *)room + bytes),
-			  (void *)((char *)room + 2 * bytes), &now);
+	ret = real.select(shmfd_fd_within_table(s->nr), (void *)room,
+			  (void *)((char *)room + bytes), (void *)((char *)room + 2 * bytes), &now);
 	ret = ret < 0 ? -errno : 0;
 	munmap(room, 3 * bytes);
 	return ret;

@@ -153,6 +153,10 @@ load run_modes
 	check socketpair_streams
 }
 
+@test "socketpair: a self-pipe, and ends that several processes hold, stay with the kernel" {
+	check socketpair_self
+}
+
 @test "SOCK_SEQPACKET: borders as ever, by the kernel, and the log says why" {
 	local log=$BATS_TEST_TMPDIR/log
 
