@@ -11,6 +11,7 @@
 
 #include <netinet/in.h>
 
+#include "../src/meet.h"
 #include "../src/ready.h"
 
 #define FAMILY_MASK	0xffu
@@ -87,6 +88,8 @@ static void adopt(int fd, uint32_t word, bool accepted)
 		shmfd_stream_retreat(s, SHMFD_WHY_PACKETS);
 		shmfd_stream_put(s);
 	}
+	if (accepted && unlikely(shmfd_config.test_eager))
+		shmfd_meet_all();
 }
 
 int socket(int family, int type, int protocol)

@@ -547,20 +547,17 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 
 void shmfd_meet_all(void)
 {
-	uint32_t top = shmfd_fd_top();
-
 	/* name, hello, hello and offer, taking it: an end may have to wait for each */
-	for (int round = 0; round < 4; round++) {
-		for (uint32_t fd = 0; fd <= top; fd++) {
-			struct shmfd_stream *s = shmfd_stream_get((int)fd);
+	for (uint32_t i = 0; i < 4 * 256; i++) {
+		int fd = load_relaxed(&shmfd_streams[i % 256].fd);
+		struct shmfd_stream *s = load_relaxed(&shmfd_streams[i % 256].numbers) ?
+			shmfd_stream_get(fd) : NULL;
 
-			if (!s)
-				continue;
-			if (load_acquire(&shmfd_stream_record(s)->phase) < SHMFD_PAIRED)
-				shmfd_meet_step(s, (int)fd);
-			if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
-				shmfd_stream_offer(s);
-			shmfd_stream_put(s);
-		}
+		if (!s)
+			continue;
+		if (load_acquire(&shmfd_stream_record(s)->phase) < SHMFD_PAIRED)
+			shmfd_meet_step(s, fd);
+		shmfd_stream_offer(s);
+		shmfd_stream_put(s);
 	}
 }

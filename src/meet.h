@@ -17,8 +17,9 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd);
 
 /*
  * For tests whose streams have both ends in this process and are too short to
- * meet by their own calls: takes every step of every stream here that can be
- * taken now, and lets the readers of the paired ones say that they are ready.
+ * meet by their own calls (SHMFD_TEST_EAGER): takes every step of the streams
+ * in the first 256 places that can be taken now, and lets the readers of the
+ * paired ones say that they are ready.
  */
 void shmfd_meet_all(void);
 

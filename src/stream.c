@@ -208,8 +208,6 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 	ended.streams++;
 	store_relaxed(&s->numbers, 1);
 	shmfd_fd_set(fd, SHMFD_FD_STREAM | (uint32_t)index);
-	if (unlikely(shmfd_config.test_eager))
-		shmfd_meet_all();
 }
 
 void shmfd_stream_dup(int fd, int new_fd)

@@ -83,11 +83,11 @@ static void test_eager_ends_meet_before_any_byte(void **state)
 	char c;
 
 	(void)state;
-	shmfd_config.test_eager = 1;
 	for (size_t i = 0; i < NR(families); i++) {
 		int fd[2];
 
 		pair_adopt(families[i], fd);
+		shmfd_meet_all();
 		for (int k = 0; k < 2; k++) {
 			assert_int_equal(load_relaxed(&pair_record(fd[k])->phase), SHMFD_PAIRED);
 			assert_int_equal(load_relaxed(&pair_record(fd[k])->ops), 0);
@@ -101,7 +101,6 @@ static void test_eager_ends_meet_before_any_byte(void **state)
 		assert_int_equal(recv(fd[1], &c, 1, MSG_DONTWAIT), -1);
 		pair_close(fd);
 	}
-	shmfd_config.test_eager = 0;
 }
 
 static void test_bytes_go_by_memory_alone(void **state)
