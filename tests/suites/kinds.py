@@ -6,6 +6,7 @@ A kind has
   command(unit, only, folder)   argv that runs one unit (module, program), or of it the one
                                 test `only`, in `folder`, which is empty and its own
   single(test)                  can it be `only`?
+  last_started(log)             the test whose end the log does not tell, if it can be left out
   outcomes(unit, folder, log)   {test: outcome} of what ran; outcome is ok, FAIL, ERROR, skip,
                                 xfail or xpass
 
@@ -21,7 +22,12 @@ BUILT = os.path.join(BUILD, "suites")       # what fetch.sh made
 PYTHON = "/usr/bin/python3"
 
 
-class Regrtest:
+class Kind:
+    def last_started(self, log):
+        return None
+
+
+class Regrtest(Kind):
     """CPython's own tests, by its own runner.  Its XML names every test; of one whose subtests
     failed it keeps an element without a name, which the list at the end of the log completes.
     A unit is a module, or module/pattern.
@@ -61,15 +67,19 @@ class Regrtest:
             found.setdefault(unit, "skip")
         return found
 
+    def last_started(self, log):
+        said = re.findall(r"^\w+ \(([\w.]+)\).*? \.\.\. ", log, re.M)
+        return said[-1] if said else None
+
     def single(self, test):
         """True when the test can be run by itself."""
         return test.startswith("test.") and "(" not in test
 
 
-class Trial:
+class Trial(Kind):
     """Twisted's tests, by its own runner: "name ... [OK]", with what the test printed between."""
 
-    WORDS = {"OK": "ok", "SKIPPED": "skip", "FAIL": "FAIL", "ERROR": "ERROR", "TODO": "xfail",
+    WORDS = {"OK": "ok", "SKIPPED": "skip", "FAILURE": "FAIL", "ERROR": "ERROR", "TODO": "xfail",
              "SUCCESS!?!": "xpass"}
 
     def command(self, unit, only, folder):
@@ -78,8 +88,8 @@ class Trial:
     def outcomes(self, unit, folder, log):
         found = {}
         for name, word in re.findall(
-                r"^(twisted\.[\w.]+) \.\.\. .*?\[(OK|SKIPPED|FAIL|ERROR|TODO|SUCCESS!\?!)\]$", log,
-                re.M | re.S):
+                r"^(twisted\.[\w.]+) \.\.\. .*?"
+                r"\[(OK|SKIPPED|FAILURE|ERROR|TODO|SUCCESS!\?!)\]$", log, re.M | re.S):
             found[name] = self.WORDS[word]
         return found
 
@@ -87,7 +97,7 @@ class Trial:
         return test.startswith("twisted.") and "(" not in test
 
 
-class Libuv:
+class Libuv(Kind):
     """libuv's tests: one process for each and its helpers, TAP.  Always the same port."""
 
     def command(self, unit, only, folder):
@@ -106,7 +116,7 @@ class Libuv:
         return "(" not in test
 
 
-class Libevent:
+class Libevent(Kind):
     """libevent's tests, most of them in a process of their own; a unit is a group of them with
     one of its backends."""
 

@@ -17,8 +17,9 @@ shows nothing its unit as a whole.  It is
   a difference   when a repetition, preloaded, ends as no plain run ever did
   unstable       when a plain run ended that way, too
   seen once      when no repetition shows it; it is printed, and does not fail the suite
-A unit that ran nothing, timed out or died is a difference in itself.  So is a suite whose
-streams carried no byte by ring.  There is no list of tests to leave out.
+A unit that ran nothing, timed out or died is run again, and a difference in itself unless that
+happened to the plain run, too.  So is a suite whose streams carried no byte by ring.  There is no
+list of tests to leave out; one in which the plain run hangs is printed, and runs in no mode.
 
 Prints one TAP line per suite and mode.
 """
@@ -27,6 +28,7 @@ import concurrent.futures
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,8 @@ MODES = {
 }
 TRIES = 5
 TRIES_WHOLE = 2
+TIMED_OUT, STANDS = "timed out", "stands still"
+ATTEMPTS = 3        # at a unit that times out, dies or runs nothing
 MANY = 12           # more differences than this in a unit: it is repeated only as a whole
 say_lock = threading.Lock()
 
@@ -57,11 +61,14 @@ def say(text):
 class Run:
     """One unit, or one test of it, in one mode."""
 
-    def __init__(self, suite, unit, mode, only=None):
+    def __init__(self, suite, unit, mode, only=None, hangs=()):
         self.suite, self.unit, self.mode, self.only = suite, unit, mode, only
+        self.hangs = list(hangs)
+        self.stood_in = None    # the test in which the run stood still
         self.folder = None
         self.outcomes = {}
         self.sums = {}
+        self.failed = []        # the troubles of attempts before this one, and its own
         self.seconds = 0
 
     def environment(self, folder):
@@ -82,17 +89,18 @@ class Run:
         started = time.monotonic()
         with open(log, "wb") as out:
             argv = self.suite.kind.command(self.unit, self.only, folder)
+            argv += [word for test in self.hangs for word in ("-i", test)]
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                      cwd=folder, env=self.environment(folder),
                                      start_new_session=True)
-            try:
-                status = child.wait(self.suite.timeout)
-            except subprocess.TimeoutExpired:
-                status = "timed out"
+            status = self.watch(child, out)
             end_group(child)
         self.seconds = time.monotonic() - started
         with open(log, encoding="utf-8", errors="replace") as f:
-            self.outcomes = dict(self.suite.kind.outcomes(self.unit, folder, f.read()))
+            text = f.read()
+        self.outcomes = dict(self.suite.kind.outcomes(self.unit, folder, text))
+        if status == STANDS:
+            self.stood_in = self.suite.kind.last_started(text)
         if not self.only:
             self.outcomes[exit_status(self.unit)] = str(status)
         self.sums = sums(os.path.join(self.folder, "stats"))
@@ -102,17 +110,52 @@ class Run:
                 f"{self.suite.name}:{self.unit} {self.mode}")
         return self
 
+    def watch(self, child, out):
+        """The exit status; or what it is ended for: time, or a log that no longer grows."""
+        end = time.monotonic() + self.suite.timeout
+        size, grown = 0, time.monotonic()
+        while time.monotonic() < end:
+            try:
+                return child.wait(1)
+            except subprocess.TimeoutExpired:
+                pass
+            if os.fstat(out.fileno()).st_size != size:
+                size, grown = os.fstat(out.fileno()).st_size, time.monotonic()
+            if time.monotonic() - grown > self.suite.patience:
+                return STANDS
+        return TIMED_OUT
+
     def trouble(self):
         """Why this run can not be compared, or None."""
         status = self.outcomes.get(exit_status(self.unit))
-        if status == "timed out":
-            return f"timed out after {self.suite.timeout} s"
+        if status == TIMED_OUT:
+            return f"not done after {self.suite.timeout} s"
+        if status == STANDS:
+            return f"stood still for {self.suite.patience} s in {self.stood_in or 'a test'}"
         if status and status.startswith("-"):
             return f"ended by signal {status[1:]}"
         # a unit that could not be loaded is an ERROR of its own name
         if set(self.outcomes) <= {exit_status(self.unit), self.unit}:
             return "ran no test"
         return None
+
+
+def run_unit(suite, unit, modes, base):
+    """A run in each mode that can be compared, at the third attempt at the latest; they know of
+    the others.  A test in which the plain run stands still is left out in all modes."""
+    done, hangs = [], []
+    for mode in modes:
+        failed = []
+        for _ in range(ATTEMPTS):
+            run = Run(suite, unit, mode, hangs=hangs).start(base)
+            run.failed = failed
+            if not run.trouble():
+                break
+            failed.append(f"{unit} {mode}: {run.trouble()}, see {run.folder}/log")
+            if mode == "plain" and run.stood_in:
+                hangs.append(run.stood_in)
+        done.append(run)
+    return done
 
 
 def end_group(child):
@@ -198,9 +241,13 @@ def judge(suite, mode, runs, base):
     problems, notes, counts, total = [], [], {}, {}
     for unit in suite.units:
         plain, other = runs[suite.name, unit, "plain"], runs[suite.name, unit, mode]
-        troubled = [f"{unit} {run.mode}: {run.trouble()}, see {run.folder}/log"
-                    for run in (plain, other) if run.trouble()]
-        problems += troubled
+        troubled = plain.trouble() or other.trouble()
+        # a test that hangs now and then on the plain kernel is no difference
+        fatal = troubled or (other.failed and not plain.failed)
+        if fatal:
+            problems += plain.failed + other.failed
+        else:       # what is to be seen there is not kept
+            notes += [line.partition(", see ")[0] for line in plain.failed + other.failed]
         for test, how, detail in [] if troubled else decide(suite, plain, other, base):
             (problems if how == "differs" else notes).append(f"{test}: {how}: {detail}")
         for test, outcome in other.outcomes.items():
@@ -214,6 +261,22 @@ def judge(suite, mode, runs, base):
     return (f"{sum(counts.values())} tests of {len(suite.units)} units as plain: {words}; "
             f"{total['promoted']} of {total['streams']} streams promoted, "
             f"{total['ring_rx_bytes']} bytes by ring"), problems, notes
+
+
+def alone():
+    """Some tests use ports and paths that are the machine's: one run at a time.  The name goes
+    with the process."""
+    lock = socket.socket(socket.AF_UNIX)
+    waited = False
+    while True:
+        try:
+            lock.bind("\0shmfd-tests-suites")
+            return lock
+        except OSError:
+            if not waited:
+                say("# another run is under way on this machine: waiting for its end")
+            waited = True
+            time.sleep(1)
 
 
 def parse():
@@ -232,6 +295,7 @@ def main():
     chosen = suites.chosen(args.which, args.quick)
     if not chosen:
         sys.exit("run.py: no such suite or unit: " + " ".join(args.which))
+    lock = alone()
     base = args.keep or tempfile.mkdtemp(prefix="suites.")
     os.makedirs(base, exist_ok=True)
     pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
@@ -240,7 +304,7 @@ def main():
     for suite in chosen:
         for unit in suite.units:
             runs[suite.name, unit] = pool.submit(
-                lambda *a: [Run(*a, mode).start(base) for mode in ["plain"] + modes], suite, unit)
+                run_unit, suite, unit, ["plain"] + modes, base)
     runs = {(*key, run.mode): run for key, job in runs.items() for run in job.result()}
     print(f"1..{len(chosen) * len(modes)}")
     bad = nr = 0
@@ -256,6 +320,7 @@ def main():
         shutil.rmtree(base, ignore_errors=True)
     elif bad:
         say(f"# kept in {base}")
+    lock.close()
     return 1 if bad else 0
 
 

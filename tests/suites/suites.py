@@ -21,6 +21,7 @@ class Suite:
         self.name, self.kind, self.units = name, kind, list(units)
         self.quick = list(quick)
         self.timeout, self.environment = timeout, environment or {}
+        self.patience = 60      # seconds for which a log may stay as it is
 
 
 ASYNCIO = ["test_asyncio.test_" + module for module in """base_events buffered_proto context
@@ -58,7 +59,7 @@ ALL = [
         twisted.test.test_internet twisted.test.test_process
         twisted.test.test_ssl twisted.test.test_stdio twisted.test.test_ftp
         twisted.test.test_amp twisted.spread.test.test_pb twisted.python.test.test_sendmsg
-        twisted.protocols.test.test_tls twisted.protocols.test.test_basic
+        twisted.protocols.test.test_basic
         twisted.web.test.test_webclient twisted.web.test.test_wsgi twisted.web.test.test_http
         twisted.web.test.test_agent twisted.web.test.test_xmlrpc
         twisted.mail.test.test_pop3client twisted.names.test.test_server""".split(),
