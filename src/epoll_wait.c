@@ -62,7 +62,7 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	if (s->reg.disarmed || s->reg.parked)
 		return 0;
 	if (unlikely(shmfd_resend_is_pending(s)) &&
-	    !shmfd_resend_continue(s, load_relaxed(&s->fd)))
+	    !shmfd_resend_try(s, load_relaxed(&s->fd)))
 		kbits &= ~(uint32_t)SHMFD_SET_OUT;
 	/* reading may have finished a ring since */
 	if (unlikely(load_acquire(&rec->phase) == SHMFD_LEFT) || /* [stream.P] */

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <sys/ioctl.h>
 
+#include "ready.h"
 #include "stream.h"
 #include "sys.h"
 
@@ -57,6 +58,9 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 	shmfd_unlock(rec, &rec->rx_lock);
 	if (n < 0)
 		return SHMFD_PASS;
+	/* told here, before the bell came to the set: the set has to know */
+	if (n > 0 && s->reg.set)
+		shmfd_ready_rang(s);
 	/* behind the end of the ring, and before its start, is the kernel */
 	if ((seam || tag == (int)SHMFD_TAG_END || load_acquire(&rec->phase) == SHMFD_LEFT) &&
 	    !shmfd_sys.ioctl(fd, FIONREAD, &kernel))

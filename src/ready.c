@@ -160,6 +160,9 @@ static int look(struct many *m)
 		}
 		bits = shmfd_ready_bits(m->stream[i], (uint16_t)m->host[i].events, &kernel);
 		m->host[i].revents = (short)bits;
+		/* told here, before its bell came to the set: the set has to know */
+		if (unlikely(bits && m->stream[i]->reg.set))
+			shmfd_ready_rang(m->stream[i]);
 		if (unlikely(shmfd_resend_is_pending(m->stream[i])) &&
 		    !shmfd_resend_continue(m->stream[i], m->host[i].fd))
 			kernel |= POLLOUT;	/* to go on with it, not for the host */

@@ -230,7 +230,7 @@ void shmfd_resend_frozen(struct shmfd_stream *s, int fd)
 	shmfd_resend_begin(s, fd, pos, pos == taken ? part : 0);
 }
 
-bool shmfd_resend_continue(struct shmfd_stream *s, int fd)
+bool shmfd_resend_try(struct shmfd_stream *s, int fd)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	bool done = false;
@@ -240,6 +240,15 @@ bool shmfd_resend_continue(struct shmfd_stream *s, int fd)
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
 		done = !shmfd_resend(s, fd, false);
 	shmfd_unlock(rec, &rec->tx_lock);
+	return done;
+}
+
+bool shmfd_resend_continue(struct shmfd_stream *s, int fd)
+{
+	bool done = shmfd_resend_try(s, fd);
+
+	if (done)
+		shmfd_ready_changed(s);
 	return done;
 }
 
@@ -258,8 +267,7 @@ int64_t shmfd_resend_all(int64_t sleep_ns)
 		if (!s)
 			continue;
 		if (s->seg && shmfd_resend_is_pending(s)) {
-			if (shmfd_resend_continue(s, load_relaxed(&s->fd)))
-				shmfd_ready_changed(s);
+			shmfd_resend_continue(s, load_relaxed(&s->fd));
 			left += shmfd_resend_is_pending(s);
 		}
 		shmfd_stream_put(s);

@@ -470,8 +470,10 @@ static inline int shmfd_reset_error(const struct shmfd_stream *s)
 }
 /* Nobody will read what was unread: the connection is reset. */
 void shmfd_resend_lost(struct shmfd_stream *s);
-/* Goes on with a RESEND without waiting.  True: it is done now. */
+/* Goes on with a RESEND without waiting.  True: it is done now, and the epoll set knows.
+ * Under the set's lock: try, which leaves that to the caller. */
 bool shmfd_resend_continue(struct shmfd_stream *s, int fd);
+bool shmfd_resend_try(struct shmfd_stream *s, int fd);
 static inline bool shmfd_resend_is_pending(const struct shmfd_stream *s)
 {
 	return load_relaxed(&shmfd_stream_record(s)->tx_mode) == SHMFD_MODE_RESEND;
