@@ -113,7 +113,7 @@ check:
 	@sh tests/check.sh
 
 check-shim: all progs
-	$(Q)BUILD=$(B) bats --tap tests/shim
+	$(Q)BUILD=$(B) bats --jobs 2 --tap tests/shim	# most of it is sleep
 
 check-apps: all progs
 	$(Q)APPS_BUILD=$(abspath $(B)) SHMFD_REQUIRE_APPS=1 bats --tap tests/apps

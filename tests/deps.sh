@@ -22,6 +22,7 @@ build='
 	liburing-dev=/usr/include/liburing.h'
 check='
 	bats=bats
+	parallel=parallel
 	clang=clang
 	clang-format=clang-format
 	shellcheck=shellcheck
