@@ -11,6 +11,8 @@
 
 #include <linux/seccomp.h>
 
+#include "../src/mend.h"
+
 bool shim_sandboxed;
 
 void shim_before_sandbox(void)
@@ -31,6 +33,7 @@ void shim_before_sandbox(void)
 		shmfd_stream_retreat(s, SHMFD_WHY_SANDBOX);
 		shmfd_stream_put(s);
 	}
+	shmfd_signals_free = true;
 	shim_summary();		/* its file may be out of reach at the end */
 	errno = saved;
 }

@@ -27,6 +27,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ pid_t _Fork(void);
 FILE *_IO_fdopen(int fd, const char *mode);
 FILE *_IO_popen(const char *command, const char *type);
 int _IO_fclose(FILE *f);
+_Noreturn void __longjmp_chk(struct __jmp_buf_tag env[1], int val);
 
 /* liburing's, whose headers need not be there */
 struct io_uring;

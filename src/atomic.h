@@ -30,6 +30,9 @@
 	atomic_compare_exchange_strong_explicit(p, old, v,		\
 		memory_order_acquire, memory_order_relaxed)
 
+/* Orders nothing but what a signal handler of this thread finds. */
+#define fence_signal()		atomic_signal_fence(memory_order_seq_cst)
+
 /* A counter that only the holder of a lock writes: no locked instruction. */
 #define counter_add(p, v)	store_relaxed(p, load_relaxed(p) + (v))
 

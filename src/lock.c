@@ -6,15 +6,19 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "mend.h"
+
 #define SPINS		200
 #define LOOK_NS		20000000	/* between looks at a dead owner */
 
 __thread uint32_t shmfd_tid_cached __attribute__((tls_model("initial-exec")));
+__thread struct shmfd_holds shmfd_holds __attribute__((tls_model("initial-exec")));
 
 uint32_t shmfd_tid_slow(void)
 {
@@ -51,8 +55,10 @@ int shmfd_lock_slow(_Atomic uint32_t *word)
 		    errno != ETIMEDOUT)
 			continue;
 		if (syscall(SYS_tkill, old & ~SHMFD_LOCK_WAITERS, 0) && errno == ESRCH &&
-		    cas_acquire(word, &old, me | SHMFD_LOCK_WAITERS)) /* [lock.L] */
+		    cas_acquire(word, &old, me | SHMFD_LOCK_WAITERS)) { /* [lock.L] */
+			shmfd_mend(word);
 			break;
+		}
 	}
 	errno = saved;
 	return 0;
@@ -68,4 +74,74 @@ void shmfd_unlock_slow(_Atomic uint32_t *word)
 		syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 		errno = saved;
 	}
+}
+
+/* ---- frames that vanish in a jump ------------------------------------------- */
+
+void shmfd_hold_drop_slow(const _Atomic uint32_t *word)
+{
+	uint32_t nr = shmfd_holds.nr, i = nr < SHMFD_HOLDS ? nr : SHMFD_HOLDS;
+
+	while (i && shmfd_holds.of[i - 1].word != word)
+		i--;
+	if (!i && nr <= SHMFD_HOLDS)
+		return;
+	for (; i && i < nr && i < SHMFD_HOLDS; i++) {
+		shmfd_holds.of[i - 1].word = shmfd_holds.of[i].word;
+		shmfd_holds.of[i - 1].frame = shmfd_holds.of[i].frame;
+	}
+	fence_signal();
+	shmfd_holds.nr = nr - 1;
+}
+
+static bool is_on(const stack_t *alt, uintptr_t at)
+{
+	return !(alt->ss_flags & SS_DISABLE) && at - (uintptr_t)alt->ss_sp < alt->ss_size;
+}
+
+/* The notes that a jump to @sp leaves. */
+static uint32_t first_gone(uintptr_t sp, uint32_t nr)
+{
+	stack_t alt = { .ss_flags = SS_DISABLE };
+
+	syscall(SYS_sigaltstack, NULL, &alt);
+	for (uint32_t i = 0; i < nr; i++) {
+		uintptr_t frame = shmfd_holds.of[i].frame;
+
+		/* from the alternate stack to the other one, never back */
+		if (is_on(&alt, frame) == is_on(&alt, sp) ? frame < sp : is_on(&alt, frame))
+			return i;
+	}
+	return nr;
+}
+
+static bool is_noted(const _Atomic uint32_t *word, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		if (shmfd_holds.of[i].word == word)
+			return true;
+	}
+	return false;
+}
+
+void shmfd_lock_jump(uintptr_t sp)
+{
+	uint32_t nr = shmfd_holds.nr < SHMFD_HOLDS ? shmfd_holds.nr : SHMFD_HOLDS;
+	int saved = errno;
+	uint32_t stay = first_gone(sp, nr);
+
+	for (uint32_t i = nr; i > stay; i--) {
+		_Atomic uint32_t *word = shmfd_holds.of[i - 1].word;
+
+		/* not noted in full yet (old notes stand for nothing), a try of a handler
+		 * to take what the frame below it holds, or over */
+		if (!word || is_noted(word, stay) ||
+		    (load_relaxed(word) & ~SHMFD_LOCK_WAITERS) != shmfd_tid())
+			continue;
+		shmfd_mend(word);
+		shmfd_unlock_slow(word);
+	}
+	if (stay < nr)
+		shmfd_holds.nr = stay;
+	errno = saved;
 }

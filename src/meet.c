@@ -47,6 +47,7 @@
 #include <linux/sockios.h>
 
 #include "diag.h"
+#include "mend.h"
 #include "segment.h"
 #include "sys.h"
 
@@ -525,10 +526,14 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct next next = { .go_on = true };
 	int saved = errno;
+	uint64_t mask;
 
 	if (load_relaxed(&s->closing) || !shmfd_stream_is_user(s) ||
-	    load_relaxed(&rec->meet_lock) || shmfd_lock(rec, &rec->meet_lock))
+	    load_relaxed(&rec->meet_lock))
 		return;
+	mask = shmfd_signals_block();
+	if (shmfd_lock(rec, &rec->meet_lock))
+		goto out;
 	while (next.go_on && load_relaxed(&rec->phase) < SHMFD_PAIRED)
 		next = run_step(s, rec, fd);
 	if (next.fail) {
@@ -542,6 +547,8 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 	if (next.retreat)
 		shmfd_stream_retreat(s, load_acquire(&rec->holders) != 1 ?
 				     SHMFD_WHY_SHARED : SHMFD_WHY_EPOLL);
+out:
+	shmfd_signals_restore(mask);
 	errno = saved;
 }
 

@@ -158,8 +158,9 @@ static void count_kernel(struct shmfd_record *rec, ssize_t n, int flags)
 }
 
 /* Wakes the writer that sleeps for room, once a useful amount is free. */
-static void wake_writer(struct shmfd_stream *s, struct shmfd_record *rec)
+void shmfd_recv_wake(struct shmfd_stream *s)
 {
+	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t seen;
 
 	if (rec->rd_pos - rec->room_mark < s->rx.cap / 4)
@@ -245,7 +246,7 @@ static ssize_t from_ring(struct receive *r)
 	if (n > 0 && !(r->flags & MSG_PEEK)) {
 		counter_add(&rec->ring_rx_bytes, (uint64_t)n);
 		counter_add(&rec->ring_rx_msgs, 1);
-		wake_writer(s, rec);
+		shmfd_recv_wake(s);
 	}
 	if (n > 0 && (r->flags & MSG_PEEK))
 		return peeked(r, n, end);

@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "mend.h"
 #include "ready.h"
 #include "stream.h"
 #include "sys.h"
@@ -171,35 +172,46 @@ static int send_runs(struct shmfd_stream *s, int fd)
 	return 0;
 }
 
-int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block)
+/* As much as the kernel takes at once, into a wider buffer if need be. */
+static int send_now(struct shmfd_stream *s, int fd, bool may_widen)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	int64_t limit = may_block ? shmfd_now_ns() + BLOCK_MAX_NS : 0;
+	uint64_t mask = shmfd_signals_block();
 	struct widened w = { 0 };
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	int ret = send_runs(s, fd);
 
-	if (ret) {
+	if (ret && may_widen) {
 		widen(&w, fd, rec);
 		if (w.bytes)
 			ret = send_runs(s, fd);
 		narrow(&w, fd);
 	}
+	if (!ret) {
+		store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
+		if (load_relaxed(&rec->wr_shut))
+			shmfd_sys.shutdown(fd, SHUT_WR);
+	}
+	shmfd_signals_restore(mask);
+	return ret;
+}
+
+int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block)
+{
+	int64_t limit = may_block ? shmfd_now_ns() + BLOCK_MAX_NS : 0;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int ret = send_now(s, fd, true);
+
 	while (ret && may_block && shmfd_now_ns() < limit) {
 		shmfd_sys.poll(&p, 1, BLOCK_STEP_MS);
-		ret = send_runs(s, fd);
+		ret = send_now(s, fd, false);
 	}
-	if (ret)
-		return ret;
-	store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
-	if (load_relaxed(&rec->wr_shut))
-		shmfd_sys.shutdown(fd, SHUT_WR);
-	return 0;
+	return ret;
 }
 
 void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t part)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint64_t mask = shmfd_signals_block();
 
 	rec->resend_pos = pos;
 	rec->resend_part = part;
@@ -212,6 +224,7 @@ void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t p
 	if (shmfd_resend(s, fd, false))
 		/* relaxed: a hint */
 		fetch_add_relaxed(&shmfd_resends, 1);
+	shmfd_signals_restore(mask);
 }
 
 void shmfd_resend_frozen(struct shmfd_stream *s, int fd)

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "meet.h"
+#include "mend.h"
 #include "ready.h"
 #include "stream.h"
 #include "sys.h"
@@ -193,8 +194,10 @@ void shmfd_stream_leave_at_close(struct shmfd_stream *s, int fd)
 		.peer_gone = shmfd_wait_has_ended(&s->wait),
 		.hand_over = true,
 	};
+	uint64_t mask = shmfd_signals_block();
 
 	leave_rings(s, &l);
+	shmfd_signals_restore(mask);
 }
 
 static void leave(struct shmfd_stream *s, const struct leaving *l)
@@ -202,16 +205,18 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	int saved = errno;
 	uint32_t phase;
+	uint64_t mask;
 
 	if (load_acquire(&rec->phase) == SHMFD_LEFT)
 		return;
+	mask = shmfd_signals_block();
 	if (shmfd_lock(rec, &rec->meet_lock))
-		return;
+		goto out;
 	phase = load_relaxed(&rec->phase);
 	/* in such a child: who paired is about to leave, and used no ring */
 	if (phase == SHMFD_PAIRED && (!s->seg || !leave_rings(s, l))) {
 		shmfd_unlock(rec, &rec->meet_lock);
-		return;
+		goto out;
 	}
 	if (phase != SHMFD_LEFT) {
 		store_relaxed(&rec->reason, l->why);
@@ -225,6 +230,8 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	} else {
 		shmfd_meet_drop(s);
 	}
+out:
+	shmfd_signals_restore(mask);
 	errno = saved;
 }
 

@@ -138,7 +138,6 @@ void shmfd_ring_commit(const struct shmfd_ring *r, struct shmfd_record *rec,
 
 	/* relaxed: ordered by the publication below */
 	store_relaxed(shmfd_ring_slot(r, next), 0);
-	rec->wr_pos = next;
 	if (span->wrapped) {
 		store_release(shmfd_ring_slot(r, span->pos), header); /* [ring.H] */
 		header = shmfd_header(SHMFD_TAG_WRAP, 0);
@@ -147,6 +146,8 @@ void shmfd_ring_commit(const struct shmfd_ring *r, struct shmfd_record *rec,
 	/* [ring.H] publishes the bytes; [wait.S] full fence before the look
 	 * for a sleeper */
 	xchg_seq_cst(shmfd_ring_slot(r, span ? span->pos : wr_pos), header);
+	/* last: see shmfd_ring_mend_tx */
+	rec->wr_pos = next;
 }
 
 /* Where an iovec walk stands. */
@@ -247,9 +248,9 @@ void shmfd_ring_mark(const struct shmfd_ring *r, struct shmfd_record *rec,
 
 	/* relaxed: ordered by the publication below */
 	store_relaxed(shmfd_ring_slot(r, pos + SHMFD_HEADER_BYTES), 0);
-	rec->wr_pos = pos + SHMFD_HEADER_BYTES;
 	/* [ring.H] no payload; [wait.S] full fence */
 	xchg_seq_cst(shmfd_ring_slot(r, pos), shmfd_header((uint32_t)tag, 0));
+	rec->wr_pos = pos + SHMFD_HEADER_BYTES;
 }
 
 size_t shmfd_ring_room(const struct shmfd_ring *r, struct shmfd_record *rec)
@@ -312,13 +313,52 @@ static inline void publish_rd(const struct shmfd_ring *r,
 			      struct shmfd_record *rec, uint64_t pos,
 			      uint32_t part)
 {
+	if (rec->rd_part && pos != rec->rd_pos) {
+		/* no state between that is wrong: see shmfd_ring_mend_rx */
+		rec->rd_to = pos;
+		fence_signal();
+		rec->rd_part = 0;
+		rec->rd_pos = pos;
+		fence_signal();
+		rec->rd_to = 0;
+	}
 	rec->rd_pos = pos;
+	fence_signal();
 	rec->rd_part = part;
 	if (unlikely(rec->drain_end))	/* frozen: the writer took the position */
 		return;
 	store_relaxed(&r->dir->rd_part, part); /* read only after a death */
 	/* [ring.R] release: our loads of what lies before are over */
 	store_release(&r->dir->rd_pos, pos);
+}
+
+void shmfd_ring_mend_tx(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	uint64_t pos = rec->wr_pos;
+
+	while (pos - rec->wr_pos < r->cap) {
+		uint32_t len;
+		int tag = header_at(r, pos, &len);
+
+		if (tag <= (int)SHMFD_TAG_NONE)
+			break;
+		if (tag == (int)SHMFD_TAG_WRAP)
+			pos = next_lap(r, pos);
+		else
+			pos += record_bytes(len);
+	}
+	if (pos - rec->wr_pos <= r->cap)
+		rec->wr_pos = pos;
+}
+
+void shmfd_ring_mend_rx(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	if (rec->rd_to) {
+		rec->rd_part = 0;
+		rec->rd_pos = rec->rd_to;
+		rec->rd_to = 0;
+	}
+	publish_rd(r, rec, rec->rd_pos, rec->rd_part);
 }
 
 int shmfd_ring_next(const struct shmfd_ring *r, struct shmfd_record *rec)

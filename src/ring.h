@@ -33,6 +33,9 @@
  * RESERVE bytes are always kept free, so that an end-of-file and an end record
  * can never fail however full the ring is.
  *
+ * A position of this side is stored after what it stands for, so that whoever takes
+ * the lock of a frame that vanished can go on (shmfd_ring_mend_tx, _rx).
+ *
  * Positions are free-running byte counts; offset = position & (cap - 1).  They
  * live in memory of the caller that the other side can not write.  The header
  * and rd_pos can be rubbish: both are checked, and rubbish is -EPROTO.
@@ -109,6 +112,18 @@ ssize_t shmfd_ring_writev(const struct shmfd_ring *r, struct shmfd_record *rec,
 /* Publishes a record without payload (EOF, END).  Can not fail. */
 void shmfd_ring_mark(const struct shmfd_ring *r, struct shmfd_record *rec,
 		     enum shmfd_tag tag);
+
+/*
+ * The frame that held the lock of this end is gone, between any two stores (lock.h).
+ * Sending: a record is published first, then wr_pos passes it: goes past what is
+ * published.  What was not published never was; a record behind a WRAP that is not
+ * is written over when the ring comes there.
+ * Receiving: rd_pos and rd_part together say what comes next.  Where both change,
+ * rd_to stands for (rd_to, 0) meanwhile; (rd_pos, 0) before rd_part is as good: a
+ * call that has not returned has consumed a part of what it copied, no byte twice.
+ */
+void shmfd_ring_mend_tx(const struct shmfd_ring *r, struct shmfd_record *rec);
+void shmfd_ring_mend_rx(const struct shmfd_ring *r, struct shmfd_record *rec);
 
 /* Payload bytes that could be written now, at least; 0 when full. */
 size_t shmfd_ring_room(const struct shmfd_ring *r, struct shmfd_record *rec);

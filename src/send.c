@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "meet.h"
+#include "mend.h"
 #include "ready.h"
 #include "stream.h"
 #include "sys.h"
@@ -279,14 +280,18 @@ static ssize_t to_kernel(struct transmit *t)
 /* After the last kernel message: the ring is next.  Under tx_lock. */
 static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec)
 {
+	uint64_t mask;
+
 	if (load_acquire(&rec->phase) != SHMFD_PAIRED ||
 	    shmfd_dir_state(s->tx.dir) != SHMFD_DIR_OFFERED) {
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
 		return;
 	}
+	mask = shmfd_signals_block();
 	store_seq_cst(&s->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes)); /* [stream.X] */
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
 	shmfd_send_wake(s);
+	shmfd_signals_restore(mask);
 }
 
 void shmfd_send_end(struct shmfd_stream *s, int fd, ssize_t n)
@@ -475,12 +480,14 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	int ret = SHMFD_PASS;
+	uint64_t mask;
 
 	switch (load_relaxed(&rec->tx_mode)) {
 	case SHMFD_MODE_RING:
 		ret = 0;
 		if (load_relaxed(&rec->wr_shut))
 			break;
+		mask = shmfd_signals_block();
 		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
 		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
 		store_seq_cst(&rec->wr_shut, 1);
@@ -491,6 +498,7 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 			shmfd_resend_frozen(s, load_relaxed(&s->fd));
 		else
 			shmfd_send_wake(s);
+		shmfd_signals_restore(mask);
 		break;
 	case SHMFD_MODE_RESEND:
 		if (shmfd_resend(s, load_relaxed(&s->fd), true)) {

@@ -446,6 +446,8 @@ size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip,
 bool shmfd_send_has_room(struct shmfd_stream *s);
 /* Rings the reader of the tx direction if it sleeps. */
 void shmfd_send_wake(struct shmfd_stream *s);
+/* Rings the writer of the rx direction if it sleeps and has room.  Under rx_lock. */
+void shmfd_recv_wake(struct shmfd_stream *s);
 
 /* ---- the way back (resend.c) ------------------------------------------------- */
 

@@ -270,6 +270,7 @@ struct shmfd_record {
 	_Atomic uint64_t kernel_rx_msgs;
 	_Atomic uint64_t ring_rx_bytes;
 	_Atomic uint64_t ring_rx_msgs;
+	uint64_t rd_to;			/* not 0: rd_pos and rd_part are about to be (rd_to, 0) */
 
 	/* lines 3..4: sending; under tx_lock */
 	_Alignas(64) _Atomic uint32_t tx_lock;

@@ -187,6 +187,10 @@ load run_modes
 	check longjmp_out
 }
 
+@test "siglongjmp out of calls at work: no write is torn, no byte comes twice" {
+	check longjmp_busy
+}
+
 @test "seccomp refuses memfd_create: the streams stay in the kernel" {
 	check no_memfd
 }
