@@ -93,6 +93,7 @@ $(B)/tests/progs/ev_echo: tests/progs/ev_echo.c
 	$(Q)$(CC) $(PROG) $< -lev -o $@
 
 $(B)/tests/progs/uring%: LDLIBS := -luring
+$(B)/tests/progs/aio_kernel: LDLIBS := -laio
 
 $(B)/tests/progs/fortify%: PROG += -D_FORTIFY_SOURCE=2
 

@@ -2,7 +2,8 @@
 
 /*
  * aio_read, aio_write, lio_listio and their 64 twins: a helper thread of libc
- * does the I/O unseen, so the stream retreats first.
+ * does the I/O unseen, so the stream retreats first.  io_submit of libaio, whose
+ * system calls are its own instructions: the kernel reads, writes or polls.
  */
 #include "shim.h"
 
@@ -54,4 +55,24 @@ int lio_listio64(int mode, struct aiocb64 *const list[], int nr, struct sigevent
 			retreat_fd(list[i]->aio_fildes);
 	}
 	return real.lio_listio64(mode, list, nr, sig);
+}
+
+void shim_before_io_submit(long nr, struct iocb *const *list)
+{
+	if (!shmfd_fd_top() || shmfd_is_bad_pointer(list, sizeof(*list)))
+		return;
+	for (long i = 0; i < nr; i++) {
+		if (shmfd_is_bad_pointer(list[i], sizeof(*list[i])))
+			return;
+		retreat_fd((int)list[i]->aio_fildes);
+	}
+}
+
+int io_submit(aio_context_t ctx, long nr, struct iocb **list)
+{
+	__typeof__(io_submit) *f =
+		(__typeof__(io_submit) *)shim_real_other("libaio.so.1", "io_submit");
+
+	shim_before_io_submit(nr, list);
+	return f ? f(ctx, nr, list) : -ENOSYS;
 }

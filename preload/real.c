@@ -35,13 +35,13 @@ void shim_real_resolve(void)
 
 /* Not at the start: dlsym allocates for a name that is not there, and an allocator
  * may be who made the first call (jemalloc reads a file under its lock). */
-void *shim_real_uring(const char *name)
+void *shim_real_other(const char *file, const char *name)
 {
 	int saved = errno;
 	void *f = dlsym(RTLD_NEXT, name), *lib;
 
 	if (!f) {	/* it came with a plug-in */
-		lib = real.dlopen("liburing.so.2", RTLD_LAZY | RTLD_NOLOAD);
+		lib = real.dlopen(file, RTLD_LAZY | RTLD_NOLOAD);
 		f = lib ? dlsym(lib, name) : NULL;
 	}
 	errno = saved;

@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/aio_abi.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -69,6 +70,10 @@ int io_uring_queue_init_mem(unsigned int nr, struct io_uring *r, struct io_uring
 			    void *buf, size_t len);
 int io_uring_setup(unsigned int nr, struct io_uring_params *p);
 
+/* libaio's; also before the system call by number */
+int io_submit(aio_context_t ctx, long nr, struct iocb **list);
+void shim_before_io_submit(long nr, struct iocb *const *list);
+
 /* The real functions, one pointer per CALL of calls.def. */
 struct shim_real {
 #define CALL(name)		__typeof__(name) *name;
@@ -87,8 +92,8 @@ void shim_fill_sys(void);
 
 /* Looks all of them up; once, in the constructor or at the first call. */
 void shim_real_resolve(void);
-/* What liburing has under @name; may be NULL. */
-void *shim_real_uring(const char *name);
+/* What another library, of this @file name, has under @name; may be NULL. */
+void *shim_real_other(const char *file, const char *name);
 
 static inline struct shim_real *shim_real(void)
 {

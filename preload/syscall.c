@@ -82,6 +82,10 @@ static long fd_call(long nr, const long *a, bool *ret_known)
 			shim_before_sandbox();
 		*ret_known = false;
 		return 0;
+	case SYS_io_submit:
+		shim_before_io_submit(a[1], P(2));
+		*ret_known = false;
+		return 0;
 	case SYS_io_uring_setup:
 		errno = ENOSYS;
 		return -1;

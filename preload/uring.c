@@ -17,7 +17,7 @@ static int made(int ret)
 	return ret;
 }
 
-#define REAL(name)	((__typeof__(name) *)shim_real_uring(#name))
+#define REAL(name)	((__typeof__(name) *)shim_real_other("liburing.so.2", #name))
 
 int io_uring_queue_init(unsigned int nr, struct io_uring *r, unsigned int flags)
 {

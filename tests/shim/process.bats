@@ -215,6 +215,10 @@ load run_modes
 	check aio_stream
 }
 
+@test "the kernel's AIO, by libaio and by number, on used streams" {
+	check aio_kernel
+}
+
 @test "io_uring by liburing: polls, reads and writes by its ring" {
 	check uring_poll
 }
