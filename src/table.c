@@ -21,10 +21,13 @@
 
 enum { MAKING = 1, MADE };
 
+#define SKIP_WHEN_FULL	256
 #define MAKING_MAX_NS	1000000000ll	/* some 50 us, if the maker runs */
 
 struct shmfd_table *shmfd_table;
 static _Atomic uint32_t making;	/* 0, MAKING or MADE */
+/* Streams that stay with the kernel unasked, after a look found no free record. */
+static _Atomic uint32_t skip;
 
 static int make(void)
 {
@@ -58,7 +61,19 @@ static bool is_orphan(struct shmfd_record *rec)
 		kill(pid, 0) && errno == ESRCH;
 }
 
-static int scan(struct shmfd_table *t, bool reclaim)
+/* All of them at once, as each look at the whole table takes a millisecond. */
+static void reclaim(struct shmfd_table *t)
+{
+	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++) {
+		uint32_t expect = 1;
+
+		if (is_orphan(&t->record[i]) &&
+		    cas_acquire(&t->record[i].used, &expect, 2)) /* [table.U] */
+			shmfd_table_free(i);
+	}
+}
+
+static int scan(struct shmfd_table *t)
 {
 	uint32_t start = load_relaxed(&t->next_free); /* a hint */
 
@@ -67,13 +82,8 @@ static int scan(struct shmfd_table *t, bool reclaim)
 		struct shmfd_record *rec = &t->record[i];
 		uint32_t expect = 0, high;
 
-		if (load_relaxed(&rec->used)) {
-			if (!reclaim || !is_orphan(rec))
-				continue;
-			expect = 1;
-		}
 		/* 2: taken, not yet initialised */
-		if (!cas_acquire(&rec->used, &expect, 2)) /* [table.U] */
+		if (load_relaxed(&rec->used) || !cas_acquire(&rec->used, &expect, 2)) /* [table.U] */
 			continue;
 		store_relaxed(&t->next_free, (i + 1) % SHMFD_TABLE_RECORDS);
 		high = load_relaxed(&t->high);
@@ -105,6 +115,26 @@ static int make_once(void)
 	return ret;
 }
 
+/* The index of a record taken, or -ENOMEM. */
+static int look(void)
+{
+	uint32_t skipped = load_relaxed(&skip);
+	int i;
+
+	if (skipped) {
+		store_relaxed(&skip, skipped - 1);
+		return -ENOMEM;
+	}
+	i = scan(shmfd_table);
+	if (i < 0) {
+		reclaim(shmfd_table);
+		i = scan(shmfd_table);
+	}
+	if (i < 0)
+		store_relaxed(&skip, SKIP_WHEN_FULL);
+	return i;
+}
+
 int shmfd_table_alloc(void)
 {
 	struct shmfd_record *rec;
@@ -116,9 +146,7 @@ int shmfd_table_alloc(void)
 		if (i < 0)
 			return i;
 	}
-	i = scan(shmfd_table, false);
-	if (i < 0)
-		i = scan(shmfd_table, true);
+	i = look();
 	errno = saved;
 	if (i < 0)
 		return i;
@@ -131,6 +159,9 @@ int shmfd_table_alloc(void)
 
 void shmfd_table_free(uint32_t index)
 {
-	store_relaxed(&shmfd_table->next_free, index); /* a hint: stay dense */
+	/* a hint: the lowest, to stay dense, as pages count once they were touched */
+	if (index < load_relaxed(&shmfd_table->next_free))
+		store_relaxed(&shmfd_table->next_free, index);
+	store_relaxed(&skip, 0);
 	store_release(&shmfd_table->record[index].used, 0); /* [table.U] */
 }

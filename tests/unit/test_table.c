@@ -156,15 +156,39 @@ static void test_orphans_are_reclaimed_at_need(void **state)
 	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
 	rec = shmfd_table_record(13);
 	store_relaxed(&rec->holder_pid[0], (uint32_t)dead);
+	store_relaxed(&shmfd_table_record(14)->holder_pid[0], (uint32_t)dead);
 	rec->rd_pos = 99;
+	/* nobody looks at each of them for every stream, but for what is given back at once */
+	for (int n = 0; n < 256; n++)
+		assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	shmfd_table_free(20);
+	assert_int_equal(shmfd_table_alloc(), 20);
 	errno = 77;
 	assert_int_equal(shmfd_table_alloc(), 13);
+	assert_int_equal(load_relaxed(&shmfd_table_record(14)->used), 0);
+	assert_int_equal(shmfd_table_alloc(), 14);
 	assert_int_equal(errno, 77);
 	assert_int_equal(rec->rd_pos, 0);
 	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
 	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
 		shmfd_table_free(i);
 	store_relaxed(&shmfd_table->next_free, 0);
+}
+
+/* Memory counts once it was touched: a server's streams that come and go take no more
+ * records in all than there are at once.
+ */
+static void test_records_stay_dense(void **state)
+{
+	(void)state;
+	store_relaxed(&shmfd_table->high, 0);
+	for (int round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < 50; i++)
+			assert_true(shmfd_table_alloc() < 50);
+		for (uint32_t i = 0; i < 50; i++)
+			shmfd_table_free(round % 2 ? i : 49 - i);
+	}
+	assert_int_equal(load_relaxed(&shmfd_table->high), 50);
 }
 
 static void test_forked_processes_share_the_table(void **state)
@@ -270,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_record_is_zeroed_and_held),
 		cmocka_unit_test(test_full_table_is_enomem_and_takes_back),
 		cmocka_unit_test(test_orphans_are_reclaimed_at_need),
+		cmocka_unit_test(test_records_stay_dense),
 		cmocka_unit_test(test_forked_processes_share_the_table),
 		cmocka_unit_test(test_threads_never_get_the_same_record),
 	};
