@@ -83,7 +83,8 @@ static int scan(struct shmfd_table *t)
 		uint32_t expect = 0, high;
 
 		/* 2: taken, not yet initialised */
-		if (load_relaxed(&rec->used) || !cas_acquire(&rec->used, &expect, 2)) /* [table.U] */
+		if (load_relaxed(&rec->used) ||
+		    !cas_acquire(&rec->used, &expect, 2)) /* [table.U] */
 			continue;
 		store_relaxed(&t->next_free, (i + 1) % SHMFD_TABLE_RECORDS);
 		high = load_relaxed(&t->high);
