@@ -99,17 +99,20 @@ static bool is_on(const stack_t *alt, uintptr_t at)
 	return !(alt->ss_flags & SS_DISABLE) && at - (uintptr_t)alt->ss_sp < alt->ss_size;
 }
 
-/* The notes that a jump to @sp leaves. */
-static uint32_t first_gone(uintptr_t sp, uint32_t nr)
+bool shmfd_is_left(uintptr_t frame, uintptr_t sp)
 {
 	stack_t alt = { .ss_flags = SS_DISABLE };
 
 	syscall(SYS_sigaltstack, NULL, &alt);
-	for (uint32_t i = 0; i < nr; i++) {
-		uintptr_t frame = shmfd_holds.of[i].frame;
+	/* from the alternate stack to the other one, never back */
+	return is_on(&alt, frame) == is_on(&alt, sp) ? frame < sp : is_on(&alt, frame);
+}
 
-		/* from the alternate stack to the other one, never back */
-		if (is_on(&alt, frame) == is_on(&alt, sp) ? frame < sp : is_on(&alt, frame))
+/* The notes that a jump to @sp leaves. */
+static uint32_t first_gone(uintptr_t sp, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		if (shmfd_is_left(shmfd_holds.of[i].frame, sp))
 			return i;
 	}
 	return nr;

@@ -59,6 +59,8 @@ extern __thread struct shmfd_holds shmfd_holds __attribute__((tls_model("initial
 
 /* Drops the last note of @word, which is not the last of all. */
 void shmfd_hold_drop_slow(const _Atomic uint32_t *word);
+/* True if a longjmp to where the stack pointer is @sp leaves @frame for good. */
+bool shmfd_is_left(uintptr_t frame, uintptr_t sp);
 /* This thread is about to longjmp to where the stack pointer is @sp: mends and lets go
  * of what frames below it hold. */
 void shmfd_lock_jump(uintptr_t sp);

@@ -263,7 +263,7 @@ CHECKED='__read_chk __recv_chk __recvfrom_chk __poll_chk __ppoll_chk'
 	grep -q TPOFF relocations
 	grep -E 'DTPMOD|DTPOFF|TLSDESC' relocations | none "thread-local storage found by a call"
 	readelf -dW "$LIB" | grep -q STATIC_TLS
-	[ $(($(readelf -lW "$LIB" | awk '$1 == "TLS" { print $6 }'))) -le 256 ]
+	[ $(($(readelf -lW "$LIB" | awk '$1 == "TLS" { print $6 }'))) -le 384 ]
 }
 
 @test "symbols: its constructor runs before those of the program's libraries" {

@@ -2,6 +2,7 @@
 /*
  * Description: a signal handler leaves a blocked read, write, poll or epoll_wait by
  * siglongjmp, as time-outs of scripts do; the stream is used, and closed, as before.
+ * So it is in a program with a second thread.
  */
 #include "duo.h"
 
@@ -43,6 +44,41 @@ static bool sleep_in(int fd, int kind)
 	return false;
 }
 
+/* The second thread sleeps; signals are for the first one. */
+static void sleep_on(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+}
+
+static void start_second(void)
+{
+	static struct duo_thread thread;
+	sigset_t set, old;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	duo_thread_start(&thread, sleep_on, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void one(int kind)
+{
+	int fd = duo_another_warm();
+
+	for (int i = 0; i < 3; i++)
+		say("kind %d: left %d", kind, sleep_in(fd, kind));
+	if (kind == 1)
+		duo_set_nonblock(fd, true);
+	duo_post();
+	if (kind != 1) {
+		say_result("read", read(fd, buf, 1));
+		say_result("write", write(fd, "y", 1));
+	}
+	say_result("close", close(fd));
+}
+
 static void server(int fd)
 {
 	struct sigaction action = {.sa_handler = leave};
@@ -50,18 +86,10 @@ static void server(int fd)
 	sigaction(SIGUSR1, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	duo_warmup(fd);
-	for (int kind = 0; kind < 4; kind++) {
-		fd = duo_another_warm();
-		for (int i = 0; i < 3; i++)
-			say("kind %d: left %d", kind, sleep_in(fd, kind));
-		if (kind == 1)
-			duo_set_nonblock(fd, true);
-		duo_post();
-		if (kind != 1) {
-			say_result("read", read(fd, buf, 1));
-			say_result("write", write(fd, "y", 1));
-		}
-		say_result("close", close(fd));
+	for (int i = 0; i < 8; i++) {
+		if (i == 4)
+			start_second();
+		one(i % 4);
 	}
 	duo_post();
 }
@@ -69,9 +97,11 @@ static void server(int fd)
 static void client(int fd)
 {
 	duo_warmup(fd);
-	for (int kind = 0; kind < 4; kind++) {
+	for (int i = 0; i < 8; i++) {
+		int kind = i % 4;
+
 		fd = duo_another_warm();
-		for (int i = 0; i < 3; i++) {
+		for (int k = 0; k < 3; k++) {
 			pid_t peer = duo_hear();
 
 			duo_await_asleep(peer, peer);
