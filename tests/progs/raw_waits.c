@@ -2,6 +2,7 @@
 /*
  * Description: pselect6, ppoll, epoll_pwait and epoll_pwait2 through syscall(): asleep and
  * at once, with a mask that lets a pending signal in, and the time left, which libc hides.
+ * Regression: the time left was written into a constant (SIGSEGV).
  */
 #include "sets.h"
 
@@ -17,6 +18,25 @@ static void on_signal(int signal_nr)
 {
 	(void)signal_nr;
 	seen++;
+}
+
+/* Constants: where it may not write, the kernel leaves the time as it is. */
+static const struct timespec brief = {.tv_nsec = 1000000};
+static const struct timeval brief_val = {.tv_usec = 1000};
+
+static struct timespec *constant(void)
+{
+	return (struct timespec *)(uintptr_t)&brief;
+}
+
+static void select_constant(void)
+{
+	fd_set fds;
+
+	FD_ZERO(&fds);
+	FD_SET(stream, &fds);
+	say_result("select, constant time", syscall(SYS_select, (long)stream + 1, &fds, NULL, NULL,
+						    (struct timeval *)(uintptr_t)&brief_val));
 }
 
 /* @mask: 8 bytes, the kernel's. */
@@ -60,6 +80,8 @@ static void one_way(int way)
 	say_result("time-out", call(way, &t, NULL));
 	say("left %lld", way <= PPOLL ? (long long)t.tv_sec + t.tv_nsec : 0);
 	if (way != EPOLL_PWAIT)
+		say_result("constant time", call(way, constant(), NULL));
+	if (way != EPOLL_PWAIT)
 		say_result("wrong time", call(way, &wrong, NULL));
 	raise(SIGUSR1);
 	t = (struct timespec){.tv_nsec = 20000000};
@@ -96,6 +118,7 @@ static void server(int fd)
 	duo_set_ctl(set, EPOLL_CTL_ADD, fd, EPOLLIN, 7);
 	for (int way = 0; way < WAYS; way++)
 		one_way(way);
+	select_constant();
 	duo_tell(0);
 }
 
