@@ -9,6 +9,7 @@
 #include "shim.h"
 
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -194,10 +195,25 @@ static long ready_call(long nr, const long *a, bool *ret_known)
 	}
 }
 
+/* libc's functions are cancellation points, syscall() is none, but that a thread may be
+ * cancelled anywhere if it asked for that.  True: to be allowed again. */
+static bool hold_cancel(void)
+{
+	int type, state;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+	if (type == PTHREAD_CANCEL_ASYNCHRONOUS) {
+		pthread_setcanceltype(type, NULL);
+		return false;
+	}
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state == PTHREAD_CANCEL_ENABLE;
+}
+
 long syscall(long nr, ...)
 {
+	bool known, held;
 	long a[6], ret;
-	bool known;
 	va_list ap;
 
 	va_start(ap, nr);
@@ -205,11 +221,14 @@ long syscall(long nr, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 	if (load_acquire(&shim_active)) {
+		held = hold_cancel();
 		ret = data_call(nr, a, &known);
 		if (!known)
 			ret = fd_call(nr, a, &known);
 		if (!known)
 			ret = ready_call(nr, a, &known);
+		if (held)
+			pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 		if (known)
 			return ret;
 	}

@@ -126,6 +126,10 @@ load run_modes
 	check cancel_calls
 }
 
+@test "cancellation: syscall() is no point of it" {
+	check cancel_raw
+}
+
 @test "cancellation: with a part moved; cleanup handlers on the same stream" {
 	check cancel_cleanup
 }
