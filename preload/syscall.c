@@ -221,7 +221,9 @@ long syscall(long nr, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 	if (load_acquire(&shim_active)) {
-		held = hold_cancel();
+		/* not for each futex of a program's own locks */
+		held = nr != SYS_futex && !__libc_single_threaded && shmfd_fd_top() &&
+			hold_cancel();
 		ret = data_call(nr, a, &known);
 		if (!known)
 			ret = fd_call(nr, a, &known);
