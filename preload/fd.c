@@ -91,17 +91,22 @@ static int duplicated(int fd, int new_fd)
 	return new_fd;
 }
 
-/* A vfork child makes a number that we can not follow, for what it execs. */
-static void before_duplicating(int fd)
+/* A vfork child makes a number that we can not follow, for what it execs.  -1: the number
+ * is none of the host's, errno is set. */
+static int before_duplicating(int fd)
 {
+	if (shmfd_fd_is(fd, SHMFD_FD_HIDDEN)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (shim_get_is(fd) && unlikely(shim_is_vfork()))
 		shmfd_hand_over(fd, SHMFD_WHY_EXEC, true);
+	return 0;
 }
 
 int dup(int fd)
 {
-	before_duplicating(fd);
-	return duplicated(fd, real.dup(fd));
+	return before_duplicating(fd) ? -1 : duplicated(fd, real.dup(fd));
 }
 
 /* 0: go on; -1: the host must not, errno is set. */
@@ -123,9 +128,8 @@ static int before_replacing(int fd, int new_fd)
 
 int dup2(int fd, int new_fd)
 {
-	if (before_replacing(fd, new_fd))
+	if (before_replacing(fd, new_fd) || before_duplicating(fd))
 		return -1;
-	before_duplicating(fd);
 	return duplicated(fd, real.dup2(fd, new_fd));
 }
 
@@ -133,9 +137,8 @@ int __dup2(int fd, int new_fd) __attribute__((alias("dup2")));
 
 int dup3(int fd, int new_fd, int flags)
 {
-	if (before_replacing(fd, new_fd))
+	if (before_replacing(fd, new_fd) || before_duplicating(fd))
 		return -1;
-	before_duplicating(fd);
 	return duplicated(fd, real.dup3(fd, new_fd, flags));
 }
 
@@ -160,10 +163,8 @@ static int do_fcntl(int fd, int cmd, long arg)
 {
 	struct shmfd_stream *s;
 
-	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
-		before_duplicating(fd);
-		return duplicated(fd, real.fcntl(fd, cmd, arg));
-	}
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		return before_duplicating(fd) ? -1 : duplicated(fd, real.fcntl(fd, cmd, arg));
 	if (shmfd_fd_is(fd, SHMFD_FD_HIDDEN)) {
 		errno = EBADF;
 		return -1;
