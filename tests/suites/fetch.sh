@@ -64,8 +64,10 @@ libevent()
 {
 	cd "$dir/source"
 	./configure --disable-shared --disable-samples --disable-dependency-tracking
-	# unpacking gives files times that ask for automake
-	make -j2 ACLOCAL=: AUTOMAKE=: AUTOCONF=: AUTOHEADER=: test/regress
+	# unpacking gives files times that ask for automake; "all" makes headers first
+	set -- ACLOCAL=: AUTOMAKE=: AUTOCONF=: AUTOHEADER=:
+	make -j2 "$@" all
+	make -j2 "$@" test/regress
 	mv test/regress "$dir/regress"
 }
 
