@@ -399,6 +399,7 @@ shared_buffers = 16MB
 logging_collector = off
 log_destination = stderr
 ssl = off
+dynamic_shared_memory_type = mmap
 """
 SUMS = """SELECT (SELECT sum(abalance) FROM pgbench_accounts) =
 	(SELECT coalesce(sum(delta), 0) FROM pgbench_history)
