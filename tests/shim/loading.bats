@@ -267,7 +267,7 @@ class: ELFCLASS64): ignored." "$DIR/small"
 }
 
 @test "loading: a setuid program is left alone, its peer works" {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make one"
+	[ "$(id -u)" -eq 0 ] || { echo "only root can make one"; return 1; }
 	cp "$PROGS/read_write" "$DIR/setuid"
 	chown nobody "$DIR/setuid"
 	chmod 4755 "$DIR/setuid"
