@@ -8,6 +8,7 @@
 #include "shim.h"
 
 #include "../src/pin.h"
+#include "../src/quick.h"
 
 /* One buffer, read(2) family or recv. */
 static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags,
@@ -23,6 +24,15 @@ static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int fla
 	return ret;
 }
 
+/* The short way of read and recv: bytes, or 0. */
+static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t len)
+{
+	if (unlikely(shim_test_retreat_every))
+		return 0;
+	shmfd_cancel_point();
+	return shmfd_recv_quick(s, buf, len);
+}
+
 ssize_t read(int fd, void *buf, size_t len)
 {
 	struct shmfd_stream *s = shim_get(fd);
@@ -33,6 +43,9 @@ ssize_t read(int fd, void *buf, size_t len)
 
 	if (!s)
 		return real.read(fd, buf, len);
+	ret = receive_quick(s, buf, v.iov_len);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	do {
 		again = false;
 		ret = len > SSIZE_MAX ? -EFAULT : receive(s, fd, &m, 0, true);
@@ -130,6 +143,9 @@ ssize_t recv(int fd, void *buf, size_t len, int flags)
 
 	if (!s)
 		return real.recv(fd, buf, len, flags);
+	ret = flags & ~MSG_DONTWAIT ? 0 : receive_quick(s, buf, v.iov_len);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	do {
 		again = false;
 		ret = receive(s, fd, &m, flags, false);

@@ -9,6 +9,7 @@
 
 #include "../src/handover.h"
 #include "../src/pin.h"
+#include "../src/quick.h"
 
 #include <limits.h>
 #include <string.h>
@@ -23,6 +24,15 @@ static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, 
 	ret = shmfd_send(s, fd, m, flags);
 	errno = saved;	/* a success does not touch it */
 	return ret;
+}
+
+/* The short way of write and send: bytes, or 0. */
+static inline ssize_t transmit_quick(struct shmfd_stream *s, int fd, const void *buf, size_t len)
+{
+	if (unlikely(shim_test_retreat_every))
+		return 0;
+	shmfd_cancel_point();
+	return shmfd_send_quick(s, fd, buf, len);
 }
 
 /* The result of a real send: libc raised SIGPIPE itself. */
@@ -45,6 +55,9 @@ ssize_t write(int fd, const void *buf, size_t len)
 
 	if (!s)
 		return real.write(fd, buf, len);
+	ret = transmit_quick(s, fd, buf, len);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	ret = len > SSIZE_MAX ? -EFAULT : transmit(s, fd, &m, 0);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.write(fd, buf, len));
@@ -108,6 +121,9 @@ ssize_t send(int fd, const void *buf, size_t len, int flags)
 
 	if (!s)
 		return real.send(fd, buf, len, flags);
+	ret = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL) ? 0 : transmit_quick(s, fd, buf, len);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	ret = transmit(s, fd, &m, flags);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.send(fd, buf, len, flags));

@@ -359,7 +359,7 @@ int shmfd_config_parse(struct shmfd_config *ret_config, char *const *env,
 
 	/* Not the text: its pages need not be touched. */
 	memset(c, 0, offsetof(struct shmfd_config, text));
-	c->ring_cap = SHMFD_RING_DEFAULT;
+	c->ring_cap = 0;
 	c->after = SHMFD_AFTER_DEFAULT;
 	rc = parse_ring(c, env, &err);
 	if (!rc)

@@ -29,7 +29,7 @@ struct shmfd_rule {
 
 /* Points into itself: never copy it. */
 struct shmfd_config {
-	uint32_t ring_cap;	/* SHMFD_RING, bytes, power of two */
+	uint32_t ring_cap;	/* SHMFD_RING, bytes, power of two; 0: not set (meet.c) */
 	uint32_t spin_ns;	/* SHMFD_SPIN_US * 1000 */
 	uint32_t after;		/* SHMFD_AFTER, N: 2N data calls of both directions */
 	int log_level;		/* SHMFD_LOG: 0 silent, 1 error, 2 info, 3 debug */
@@ -45,7 +45,8 @@ struct shmfd_config {
 	char text[16384];	/* rules and paths, copied */
 };
 
-#define SHMFD_RING_DEFAULT	(256u << 10)
+#define SHMFD_RING_LARGE	(2u << 20)
+#define SHMFD_RING_SMALL	(256u << 10)
 #define SHMFD_SPIN_US_DEFAULT	50u
 #define SHMFD_SPIN_US_MAX	1000000u
 #define SHMFD_AFTER_DEFAULT	4u

@@ -53,6 +53,7 @@
 
 #define GIVE_UP_OPS	(1u << 17)
 #define LOOK_STEP_MAX	64
+#define LARGE_RINGS	64u	/* places of the table */
 #define OVERFLOW_UID	65534u
 #define CLOSE_WAIT	8	/* of tcpi_state: <netinet/tcp.h>, which has another tcp_info */
 
@@ -364,12 +365,22 @@ static struct next step_accept(struct shmfd_stream *s, struct shmfd_record *rec)
 	return (struct next){ .go_on = true };
 }
 
+/* A long one-way stream is the faster the larger the ring, but gets to use all of it:
+ * the first places of the table have large ones, so that all streams of a process and
+ * its forked children together use no more than 256 MiB so. */
+static uint32_t ring_cap_of(const struct shmfd_stream *s)
+{
+	if (shmfd_config.ring_cap)
+		return shmfd_config.ring_cap;
+	return shmfd_stream_index(s) < LARGE_RINGS ? SHMFD_RING_LARGE : SHMFD_RING_SMALL;
+}
+
 /* The connected end makes the segment and hands it over. */
 static struct next offer(struct shmfd_stream *s, int fd)
 {
 	struct shmfd_offer o = {
 		.magic = SHMFD_OFFER_MAGIC,
-		.ring_cap = shmfd_config.ring_cap,
+		.ring_cap = ring_cap_of(s),
 	};
 	struct iovec iov = { .iov_base = &o, .iov_len = sizeof(o) };
 	union {
@@ -385,6 +396,10 @@ static struct next offer(struct shmfd_stream *s, int fd)
 	int memfd;
 
 	seg = shmfd_segment_create(o.ring_cap, &memfd);
+	if (!seg && !shmfd_config.ring_cap && o.ring_cap > SHMFD_RING_SMALL) {
+		o.ring_cap = SHMFD_RING_SMALL;
+		seg = shmfd_segment_create(o.ring_cap, &memfd);
+	}
 	if (!seg)
 		return (struct next){ .fail = memfd == -EMFILE || memfd == -ENFILE ?
 				      SHMFD_WHY_NO_FD : SHMFD_WHY_NO_MEMORY };

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #include "meet.h"
+#include "quick.h"
 #include "ready.h"
 #include "stream.h"
 #include "sys.h"
@@ -447,17 +448,24 @@ static ssize_t offered(struct receive *r, bool dontwait)
 /* Looks until something is published at @pos.  True if it paid. */
 static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 {
+	bool first = true;
+
 	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
 		return false;
+	if (sp->budget_ns)
+		shmfd_recv_lag(s);
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			if (!shmfd_ring_is_empty(&s->rx, pos)) {
+				shmfd_recv_lag_found(s, first);
 				shmfd_spin_paid(sp);
 				return true;
 			}
 			cpu_pause();
 		}
+		first = false;
 	} while (shmfd_spin_more(sp));
+	shmfd_recv_lag_found(s, false);
 	return false;
 }
 

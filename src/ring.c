@@ -14,13 +14,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* Wrap early only beyond this part of the ring: request/response stays within
- * it, and that much is free at least after a wrap that the reader has not seen. */
-#define EARLY_WRAP_PART		4
+/* Bytes of the ring that request/response begins with (its lap). */
+#define LAP_FIRST		8192u
 /* Do not begin a fragment shorter than this at the end of the ring. */
 #define FRAGMENT_MIN		256u
 /* Longer writes become several records, so that the reader starts early. */
 #define RECORD_MAX		(16u << 10)
+
+/* A short record asks for the line that so many bytes after it. */
+#define PUT_AHEAD		128u
 
 /* A long copy asks for this many bytes of the ring before it needs them. */
 #define AHEAD			2048u
@@ -94,6 +96,36 @@ static bool place(const struct shmfd_ring *r, struct shmfd_record *rec,
 	return true;
 }
 
+static inline uint32_t lap_of(const struct shmfd_record *rec)
+{
+	return rec->lap ? rec->lap : LAP_FIRST;
+}
+
+static void grow_lap(const struct shmfd_ring *r, struct shmfd_record *rec)
+{
+	if (lap_of(rec) < r->cap)
+		rec->lap = 2 * lap_of(rec);
+}
+
+/* The ring is empty and a lap is over: is it request/response, and this record short
+ * enough for what a wrap leaves?  Else the next lap is longer. */
+static bool wraps_early(const struct shmfd_ring *r, struct shmfd_record *rec,
+			size_t want, uint32_t off)
+{
+	/* a plain load, of the other direction: a hint */
+	uint64_t heard = *(const volatile uint64_t *)&rec->rd_pos;
+	bool answered = heard != rec->lap_heard;
+
+	rec->lap_heard = heard;
+	if (answered && record_bytes(want < RECORD_MAX ? (uint32_t)want : RECORD_MAX) +
+	    2 * SHMFD_RING_RESERVE < off) {
+		rec->wrap_pos = rec->wr_pos;
+		return true;
+	}
+	grow_lap(r, rec);
+	return false;
+}
+
 /* Bytes to skip to offset 0 if this record should wrap, else 0. */
 static uint64_t wrap_skip(const struct shmfd_ring *r, struct shmfd_record *rec,
 			  size_t want)
@@ -101,9 +133,8 @@ static uint64_t wrap_skip(const struct shmfd_ring *r, struct shmfd_record *rec,
 	uint32_t off = (uint32_t)(rec->wr_pos & (r->cap - 1));
 	uint32_t tail = r->cap - off;
 
-	if (off >= r->cap / EARLY_WRAP_PART && rec->rd_cache == rec->wr_pos &&
-	    record_bytes(want < RECORD_MAX ? (uint32_t)want : RECORD_MAX) +
-	    2 * SHMFD_RING_RESERVE < off)
+	if (off >= lap_of(rec) && rec->rd_cache == rec->wr_pos &&
+	    wraps_early(r, rec, want, off))
 		return tail;
 	if (tail < SHMFD_HEADER_BYTES + FRAGMENT_MIN &&
 	    tail < record_bytes(want < FRAGMENT_MIN ? (uint32_t)want : FRAGMENT_MIN))
@@ -117,7 +148,7 @@ int shmfd_ring_reserve(const struct shmfd_ring *r, struct shmfd_record *rec,
 	if (rec->wr_pos >= rec->look_pos) {
 		if (!look(r, rec))
 			return -EPROTO;
-		rec->look_pos = rec->wr_pos + r->cap / EARLY_WRAP_PART;
+		rec->look_pos = rec->wr_pos + lap_of(rec);
 	}
 	for (int again = 0; again < 2; again++) {
 		if (place(r, rec, want, wrap_skip(r, rec, want), ret_span) &&
@@ -126,6 +157,7 @@ int shmfd_ring_reserve(const struct shmfd_ring *r, struct shmfd_record *rec,
 		if (!again && !look(r, rec))
 			return -EPROTO;
 	}
+	grow_lap(r, rec);
 	return 0;
 }
 
@@ -148,6 +180,39 @@ void shmfd_ring_commit(const struct shmfd_ring *r, struct shmfd_record *rec,
 	xchg_seq_cst(shmfd_ring_slot(r, span ? span->pos : wr_pos), header);
 	/* last: see shmfd_ring_mend_tx */
 	rec->wr_pos = next;
+}
+
+/* Bytes of a record's payload that lie in the line of its header. */
+static inline size_t beside_header(uint64_t pos)
+{
+	return SHMFD_LINE - SHMFD_HEADER_BYTES - (size_t)(pos & (SHMFD_LINE - 1));
+}
+
+bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
+		    const void *data, size_t len)
+{
+	uint64_t pos = rec->wr_pos, next, used = pos - rec->rd_cache;
+	uint32_t off = (uint32_t)(pos & (r->cap - 1));
+	size_t first = beside_header(pos);
+	uint8_t *to = r->base + off + SHMFD_HEADER_BYTES;
+
+	if (len - 1 >= SHMFD_RING_PUT_MAX)
+		return false;
+	next = pos + record_bytes((uint32_t)len);
+	if (pos >= rec->look_pos || next - pos > r->cap - off ||
+	    used + (next - pos) + SHMFD_RING_RESERVE > r->cap ||
+	    (!used && off >= lap_of(rec)))
+		return false;
+	cpu_prefetch_write(shmfd_ring_slot(r, next + PUT_AHEAD));
+	/* relaxed: ordered by the publication below */
+	store_relaxed(shmfd_ring_slot(r, next), 0);
+	if (len > first) {
+		memcpy(to + first, (const uint8_t *)data + first, len - first);
+	}
+	memcpy(to, data, len < first ? len : first);
+	xchg_seq_cst(shmfd_ring_slot(r, pos), shmfd_header(SHMFD_TAG_DATA, (uint32_t)len));
+	rec->wr_pos = next;
+	return true;
 }
 
 /* Where an iovec walk stands. */
@@ -418,6 +483,31 @@ ssize_t shmfd_ring_readv(const struct shmfd_ring *r, struct shmfd_record *rec,
 	if (!peek && (pos != rec->rd_pos || part != rec->rd_part))
 		publish_rd(r, rec, pos, part);
 	return (ssize_t)done;
+}
+
+size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
+		       void *buf, size_t room)
+{
+	uint64_t pos = rec->rd_pos;
+	size_t done = 0;
+
+	if (rec->rd_part || rec->drain_end)
+		return 0;
+	while (done < room) {
+		uint32_t off = (uint32_t)(pos & (r->cap - 1));
+		uint64_t header = load_acquire(shmfd_ring_slot(r, pos)); /* [ring.H] */
+		uint32_t len = (uint32_t)(header >> 32);
+
+		if ((uint32_t)header != SHMFD_TAG_DATA || !len || len > RECORD_MAX ||
+		    record_bytes(len) > r->cap - off || len > room - done)
+			break;
+		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, len);
+		done += len;
+		pos += record_bytes(len);
+	}
+	if (done)
+		publish_rd(r, rec, pos, 0);
+	return done;
 }
 
 void shmfd_ring_pass(const struct shmfd_ring *r, struct shmfd_record *rec)

@@ -17,7 +17,6 @@
 #include "stream.h"
 #include "sys.h"
 
-#define LOOK_EVERY	64	/* records between looks at a silent peer */
 #define ROOM_PART	4	/* a writer wakes when this part of the ring is free */
 #define SPIN_LOOKS	16
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
@@ -59,7 +58,7 @@ static void look_at_link(struct transmit *t)
 	struct shmfd_record *rec = t->rec;
 	uint64_t pos;
 
-	if (likely(++rec->since_look < LOOK_EVERY))
+	if (likely(++rec->since_look < SHMFD_LOOK_EVERY))
 		return;
 	rec->since_look = 0;
 	pos = load_acquire(&t->s->tx.dir->rd_pos); /* [ring.R] */

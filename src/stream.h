@@ -110,6 +110,9 @@ struct shmfd_reg {
 /* Threads that may sleep in poll on one stream at a time. */
 #define SHMFD_KICKS	4
 
+/* Records between looks at a peer that does not read. */
+#define SHMFD_LOOK_EVERY	64u
+
 enum { SHMFD_PARTED = 1, SHMFD_LOST };
 
 /* What one process knows of a stream beside its record.  Copied by fork. */
@@ -130,6 +133,8 @@ struct shmfd_stream {
 	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
 	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
 	_Atomic uint64_t full_pos;	/* how far the peer had read then */
+	uint64_t lag_sent;		/* our own wr_pos at the last wait for input (quick.c) */
+	uint32_t lag;			/* pauses before the next one */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */

@@ -4,7 +4,7 @@
  * Writers whose peer does not read.
  *
  * The kernel's TCP takes some megabytes before a write waits (tcp_wmem and
- * tcp_rmem, tcp(7)), a ring 256 KiB.  Two programs that both write more than
+ * tcp_rmem, tcp(7)), a ring 256 KiB to 2 MiB.  Two programs that both write more than
  * that before either reads work on the kernel and would wait for each other for
  * ever on rings; so would one that writes a megabyte and then tells the reader
  * by other means that it is there.  So a ring that stays full for a second, and of
@@ -14,7 +14,8 @@
  * no processor for more than 100 ms.
  *
  * AF_UNIX takes 208 KiB with its bookkeeping (net.core.wmem_default), no more
- * than a ring of the default size: there only smaller rings are left.
+ * than a ring of the default size: there only smaller rings are left, and those
+ * that are full because of what an early wrap skipped (ring.h).
  *
  * Who looks: the writer itself, and every call of the process that is about to
  * sleep, as the writer may have been told EAGAIN and now waits elsewhere; it
@@ -39,7 +40,11 @@ int64_t shmfd_stuck_after_ns = 1000000000;
 
 static bool kernel_holds_more(const struct shmfd_stream *s)
 {
-	return shmfd_stream_record(s)->family != AF_UNIX || s->tx.cap < SHMFD_RING_DEFAULT;
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return rec->family != AF_UNIX || s->tx.cap < SHMFD_RING_SMALL ||
+		/* [ring.R] the reader has not come to it */
+		(rec->wrap_pos && load_acquire(&s->tx.dir->rd_pos) <= rec->wrap_pos);
 }
 
 /* The ring is full since when?  Now, if the peer has read since the last look. */

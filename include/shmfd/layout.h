@@ -283,12 +283,15 @@ struct shmfd_record {
 	_Atomic uint32_t wr_shut;	/* host has shut down sending */
 	uint32_t since_look;		/* records since the link was looked at */
 	_Atomic uint32_t tx_inflight;	/* calls inside a kernel send */
+	uint32_t lap;			/* bytes of the ring in use (ring.h); 0: as at first */
 	_Alignas(64) _Atomic uint64_t kernel_tx_bytes;
 	_Atomic uint64_t kernel_tx_msgs;
 	_Atomic uint64_t ring_tx_bytes;
 	_Atomic uint64_t ring_tx_msgs;
 	int64_t sndtimeo_ns;
 	uint64_t look_rd;		/* reader's position at the last look at the link */
+	uint64_t lap_heard;		/* our own rd_pos when the last lap was over */
+	uint64_t wrap_pos;		/* wr_pos at the last early wrap, 0: none */
 
 	/* line 5: meeting; under meet_lock */
 	_Alignas(64) _Atomic uint32_t meet_lock;

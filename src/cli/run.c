@@ -34,7 +34,7 @@ static const char help[] =
 	"  SHMFD_RULES   which streams: tcp:127.0.0.1:6379=ring;unix:/run/*=ring;tcp:*:22=kernel\n"
 	"                The first rule that matches either address decides; default: all\n"
 	"  SHMFD_AFTER   N: 2N data calls, both ways together, before the rings (4)\n"
-	"  SHMFD_RING    bytes of each ring, a power of two from 64K to 16M (256K)\n"
+	"  SHMFD_RING    bytes of each ring, a power of two from 64K to 16M (2M)\n"
 	"  SHMFD_SPIN_US longest busy wait in microseconds, 0: none (50)\n"
 	"  SHMFD_LOG     error, info or debug, then :FILE if not stderr\n"
 	"  SHMFD_STATS   file to which each process appends one line of sums at exit\n"

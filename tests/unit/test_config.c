@@ -52,7 +52,7 @@ static void test_empty_environment_gives_defaults(void **state)
 	(void)state;
 	for (size_t i = 0; i < NR(env); i++) {
 		assert_int_equal(parse(env[i]), 0);
-		assert_int_equal(config.ring_cap, 256 << 10);
+		assert_int_equal(config.ring_cap, 0);
 		assert_int_equal(config.spin_ns, 50000);
 		assert_int_equal(config.after, 4);
 		assert_int_equal(config.log_level, 0);

@@ -224,8 +224,16 @@ static void test_reserve_and_commit_a_part(void **state)
 	end();
 }
 
-/* Request and answer stay in the first quarter of the ring, and wherever they
- * stand a writer whose reader stops has room for about that much. */
+/* One request of @len bytes, taken, and an answer on the other ring. */
+static void exchange(char *buf, size_t len)
+{
+	assert_int_equal(put(buf, len), len);
+	assert_int_equal(take(buf, len), len);
+	out.rd_pos += 16;
+}
+
+/* Request and answer stay in the first pages, and wherever they stand a writer whose
+ * reader stops has room for about a lap. */
 static void test_empty_ring_wraps_early(void **state)
 {
 	char buf[1024] = "";
@@ -237,30 +245,58 @@ static void test_empty_ring_wraps_early(void **state)
 	for (int i = 0; i < 500; i++) {
 		uint64_t before = out.wr_pos;
 
-		assert_int_equal(put(buf, 1024), 1024);
+		exchange(buf, 1024);
 		if ((before & (ring.cap - 1)) > ((out.wr_pos - 1) & (ring.cap - 1)))
 			wraps++;
-		assert_true((out.wr_pos & (ring.cap - 1)) <= ring.cap / 4 + 2048);
-		assert_int_equal(take(buf, 1024), 1024);
+		assert_true((out.wr_pos & (ring.cap - 1)) <= 8192 + 2048);
 	}
-	assert_true(wraps >= 5);
-	for (int i = 0; i < 500; i++) {
-		for (burst = 0; put(buf, 1000) == 1000; burst += 1000)
-			;
-		assert_true(burst >= ring.cap / 4 - 4096);
-		while (take(buf, 1024) > 0)
-			;
-		for (int k = 0; k < i % 70; k++) {
-			assert_int_equal(put(buf, 1024), 1024);
-			assert_int_equal(take(buf, 1024), 1024);
-		}
-	}
+	assert_true(wraps >= 50);
 	/* unread bytes: no early wrap, on it goes */
 	assert_int_equal(put(buf, 1024), 1024);
 	for (uint64_t at = out.wr_pos & (ring.cap - 1); at < 32768; at += 1032) {
 		assert_int_equal(put(buf, 1024), 1024);
 		assert_int_equal(out.wr_pos & (ring.cap - 1), at + 1032);
 	}
+	while (take(buf, 1024) > 0)
+		;
+	for (int i = 0; i < 500; i++) {
+		for (burst = 0; put(buf, 1000) == 1000; burst += 1000)
+			;
+		/* each time it was full the lap has doubled */
+		assert_true(burst >= (i < 5 ? 8192u << i : ring.cap / 2) - 4096);
+		while (take(buf, 1024) > 0)
+			;
+		for (int k = 0; k < i % 70; k++)
+			exchange(buf, 1024);
+	}
+	end();
+}
+
+/* Without an answer, and for records that are long for it, the lap grows. */
+static void test_a_lap_grows(void **state)
+{
+	char buf[16384] = "";
+	uint64_t most;
+
+	(void)state;
+	begin(256 << 10);
+	most = 0;
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(put(buf, 1000), 1000);
+		assert_int_equal(take(buf, 1000), 1000);
+		if ((out.wr_pos & (ring.cap - 1)) > most)
+			most = out.wr_pos & (ring.cap - 1);
+	}
+	assert_true(most > ring.cap - 1200);
+	end();
+	begin(256 << 10);
+	most = 0;
+	for (int i = 0; i < 2000; i++) {
+		exchange(buf, 12000);
+		if ((out.wr_pos & (ring.cap - 1)) > most)
+			most = out.wr_pos & (ring.cap - 1);
+	}
+	assert_true(most > 16384 && most < 16384 + 2 * 12008);
 	end();
 }
 
@@ -648,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_arrived_tells_each_record_once),
 		cmocka_unit_test(test_reserve_and_commit_a_part),
 		cmocka_unit_test(test_empty_ring_wraps_early),
+		cmocka_unit_test(test_a_lap_grows),
 		cmocka_unit_test(test_marks_fit_at_every_fill_level),
 		cmocka_unit_test(test_positions_may_pass_64_bits),
 		cmocka_unit_test(test_room_is_not_promised_in_vain),

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The short way of a send and of a receive: one buffer, a direction that is on its ring,
+ * and nothing else to do.  What send.c and recv.c ask one after the other for all kinds
+ * of calls is here one look each; whatever is out of the ordinary takes the long way,
+ * before anything was done.  On a 2-vCPU VM a write and a read of 8 bytes take 35 ns
+ * together, by the long way 80.
+ *
+ * A reader on another processor that finds each record as soon as it is there pays for
+ * each line of the ring by itself, and takes it from the writer in the middle of its
+ * work.  While records come one way only, faster than the reader looks, it lets the
+ * writer get ahead for up to a microsecond: then the processor loads lines in advance
+ * (64-byte messages through a bare ring, same machine: 16 M/s, with the lag 26 M/s).
+ */
+#include <errno.h>
+
+#include "quick.h"
+
+#define LAG_MOST	96u	/* pauses, some 12 ns each */
+#define LAG_STEP	8u
+
+/* All of this has to hold for the short ways; a hint, looked at again under the lock. */
+static inline bool is_plain(const struct shmfd_record *rec, const _Atomic uint32_t *mode)
+{
+	return load_relaxed(mode) == SHMFD_MODE_RING &&
+		load_relaxed(&rec->phase) == SHMFD_PAIRED &&
+		load_relaxed(&rec->user_pid) == shmfd_pid;
+}
+
+ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const void *buf, size_t len)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t attn;
+	bool done;
+
+	if (unlikely(!is_plain(rec, &rec->tx_mode) || shmfd_is_bad_pointer(buf, len) ||
+		     load_relaxed(&s->full_since) || rec->since_look + 1 >= SHMFD_LOOK_EVERY ||
+		     shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN))
+		return 0;
+	if (unlikely(shmfd_lock(rec, &rec->tx_lock)))
+		return 0;
+	done = likely(load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) &&
+		!load_relaxed(&rec->wr_shut) && shmfd_ring_put(&s->tx, rec, buf, len);
+	if (done) {
+		rec->since_look++;
+		counter_add(&rec->ring_tx_bytes, len);
+		counter_add(&rec->ring_tx_msgs, 1);
+		/* [wait.S] the publication before this was a full fence */
+		attn = load_seq_cst(&s->tx.dir->attn);
+		if (unlikely(attn & SHMFD_SLEEP))
+			shmfd_send_wake(s);
+		if (unlikely((attn & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_FROZEN))
+			shmfd_resend_frozen(s, shmfd_stream_fd(s, fd));
+	}
+	shmfd_unlock(rec, &rec->tx_lock);
+	return done ? (ssize_t)len : 0;
+}
+
+ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	size_t n = 0;
+
+	if (unlikely(!is_plain(rec, &rec->rx_mode) || shmfd_is_bad_pointer(buf, len) ||
+		     shmfd_resend_is_pending(s)))
+		return 0;
+	if (unlikely(shmfd_lock(rec, &rec->rx_lock)))
+		return 0;
+	if (likely(load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING))
+		n = shmfd_ring_take(&s->rx, rec, buf, len);
+	if (n) {
+		counter_add(&rec->ring_rx_bytes, n);
+		counter_add(&rec->ring_rx_msgs, 1);
+		shmfd_recv_wake(s);
+	}
+	shmfd_unlock(rec, &rec->rx_lock);
+	return (ssize_t)n;
+}
+
+void shmfd_recv_lag(struct shmfd_stream *s)
+{
+	/* plain loads: hints */
+	uint64_t sent = *(const volatile uint64_t *)&shmfd_stream_record(s)->wr_pos;
+
+	if (s->lag_sent != sent) {	/* it answers: the next one waits for us */
+		s->lag_sent = sent;
+		s->lag = 0;
+	}
+	for (uint32_t i = s->lag; i; i--)
+		cpu_pause();
+}
+
+void shmfd_recv_lag_found(struct shmfd_stream *s, bool at_once)
+{
+	if (!at_once)
+		s->lag = 0;
+	else if (s->lag < LAG_MOST)
+		s->lag += LAG_STEP;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SHMFD_QUICK_H
+#define SHMFD_QUICK_H
+
+/*
+ * The short ways; see quick.c.
+ */
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "stream.h"
+
+/*
+ * Sends all of @len bytes without a flag that says more than MSG_DONTWAIT or
+ * MSG_NOSIGNAL, or receives what is there, at most @len.  Returns their number, or 0:
+ * nothing was done, take the long way (shmfd_send, shmfd_recv).  Keep errno.
+ * Concurrency: any threads; s is pinned.
+ */
+ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const void *buf, size_t len);
+ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len);
+
+/*
+ * Before a receiver on another processor than its writer begins to look, and after:
+ * @at_once: it found something in its first looks.
+ * Concurrency: any threads; what is remembered is a hint.
+ */
+void shmfd_recv_lag(struct shmfd_stream *s);
+void shmfd_recv_lag_found(struct shmfd_stream *s, bool at_once);
+
+#endif
