@@ -9,16 +9,20 @@
  *
  * A reader on another processor that finds each record as soon as it is there pays for
  * each line of the ring by itself, and takes it from the writer in the middle of its
- * work.  While records come one way only, faster than the reader looks, it lets the
- * writer get ahead for up to a microsecond: then the processor loads lines in advance
- * (64-byte messages through a bare ring, same machine: 16 M/s, with the lag 26 M/s).
+ * work.  While records come one way only, and soon after each other, it lets the writer
+ * get ahead for up to a microsecond, up to six where they are long: then the processor
+ * loads lines in advance (64-byte messages through a bare ring, same machine: 16 M/s, with
+ * the lag 26 M/s; 16 KiB at a time 10 GB/s in step, 30 GB/s with the reader behind).
  */
 #include <errno.h>
 
 #include "quick.h"
 
 #define LAG_MOST	96u	/* pauses, some 12 ns each */
-#define LAG_STEP	8u
+#define LAG_STEPS	12u	/* to the most */
+#define BULK_BYTES	4096u	/* found by one wait: it may be that many times more */
+#define BULK_MOST	512u
+#define SOON_ROUNDS	16u	/* of looks: some microseconds */
 
 /* All of this has to hold for the short ways; a hint, looked at again under the lock. */
 static inline bool is_plain(const struct shmfd_record *rec, const _Atomic uint32_t *mode)
@@ -80,21 +84,27 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len)
 
 void shmfd_recv_lag(struct shmfd_stream *s)
 {
+	const struct shmfd_record *rec = shmfd_stream_record(s);
 	/* plain loads: hints */
-	uint64_t sent = *(const volatile uint64_t *)&shmfd_stream_record(s)->wr_pos;
+	uint64_t sent = *(const volatile uint64_t *)&rec->wr_pos;
+	uint64_t taken = *(const volatile uint64_t *)&rec->rd_pos;
 
 	if (s->lag_sent != sent) {	/* it answers: the next one waits for us */
 		s->lag_sent = sent;
 		s->lag = 0;
 	}
+	s->lag_most = taken - s->lag_taken >= BULK_BYTES ? BULK_MOST : LAG_MOST;
+	s->lag_taken = taken;
 	for (uint32_t i = s->lag; i; i--)
 		cpu_pause();
 }
 
-void shmfd_recv_lag_found(struct shmfd_stream *s, bool at_once)
+void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds)
 {
-	if (!at_once)
+	if (rounds > SOON_ROUNDS)
 		s->lag = 0;
-	else if (s->lag < LAG_MOST)
-		s->lag += LAG_STEP;
+	else if (s->lag < s->lag_most)
+		s->lag += s->lag_most / LAG_STEPS;
+	else
+		s->lag = s->lag_most;
 }

@@ -21,10 +21,10 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len);
 
 /*
  * Before a receiver on another processor than its writer begins to look, and after:
- * @at_once: it found something in its first looks.
+ * after @rounds of looks it found something, or UINT32_MAX: nothing.
  * Concurrency: any threads; what is remembered is a hint.
  */
 void shmfd_recv_lag(struct shmfd_stream *s);
-void shmfd_recv_lag_found(struct shmfd_stream *s, bool at_once);
+void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds);
 
 #endif

@@ -448,7 +448,7 @@ static ssize_t offered(struct receive *r, bool dontwait)
 /* Looks until something is published at @pos.  True if it paid. */
 static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 {
-	bool first = true;
+	uint32_t rounds = 0;
 
 	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
 		return false;
@@ -457,15 +457,15 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			if (!shmfd_ring_is_empty(&s->rx, pos)) {
-				shmfd_recv_lag_found(s, first);
+				shmfd_recv_lag_found(s, rounds);
 				shmfd_spin_paid(sp);
 				return true;
 			}
 			cpu_pause();
 		}
-		first = false;
+		rounds++;
 	} while (shmfd_spin_more(sp));
-	shmfd_recv_lag_found(s, false);
+	shmfd_recv_lag_found(s, UINT32_MAX);
 	return false;
 }
 

@@ -134,7 +134,8 @@ struct shmfd_stream {
 	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
 	_Atomic uint64_t full_pos;	/* how far the peer had read then */
 	uint64_t lag_sent;		/* our own wr_pos at the last wait for input (quick.c) */
-	uint32_t lag;			/* pauses before the next one */
+	uint64_t lag_taken;		/* and rd_pos */
+	uint32_t lag, lag_most;		/* pauses before the next one, and at most */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */
