@@ -56,6 +56,11 @@ static ssize_t sys_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return real.syscall(SYS_sendmsg, fd, msg, flags);
 }
 
+static int sys_recvmmsg_now(int fd, struct mmsghdr *v, unsigned int nr)
+{
+	return (int)real.syscall(SYS_recvmmsg, fd, v, nr, MSG_DONTWAIT, NULL);
+}
+
 static int sys_connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	return (int)real.syscall(SYS_connect, fd, sa, len);
@@ -123,6 +128,7 @@ void shim_fill_sys(void)
 		.read = sys_read, .write = sys_write, .pread = sys_pread,
 		.recv = sys_recv, .send = sys_send,
 		.recvmsg = sys_recvmsg, .sendmsg = sys_sendmsg,
+		.recvmmsg_now = sys_recvmmsg_now,
 		.socket = real.socket, .socketpair = real.socketpair,
 		.bind = bind, .listen = listen,
 		.connect = sys_connect, .accept4 = sys_accept4,

@@ -242,7 +242,8 @@ static int watch(struct shmfd_set *e, struct shmfd_stream *s)
 /* Puts a stream that has rings under our tag.  False: the kernel refused. */
 static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	struct epoll_event link = { .events = EPOLLIN, .data.u64 = shmfd_set_tag(s, true) };
+	struct epoll_event link = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+				    .data.u64 = shmfd_set_tag(s, true) };
 	bool left = load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 	bool alone = true;
 

@@ -136,6 +136,7 @@ struct shmfd_stream {
 	uint64_t lag_sent;		/* our own wr_pos at the last wait for input (quick.c) */
 	uint64_t lag_taken;		/* and rd_pos */
 	uint32_t lag, lag_most;		/* pauses before the next one, and at most */
+	uint32_t armed;			/* for its set, since bells were taken (epoll_wait.c) */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */

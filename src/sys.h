@@ -8,6 +8,9 @@
  * own names; the command and the unit tests fill it with libc's or with fakes.
  * Filled once before any other thread runs, constant afterwards.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE	/* struct mmsghdr */
+#endif
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -24,6 +27,8 @@ struct shmfd_sys {
 	ssize_t (*send)(int fd, const void *buf, size_t len, int flags);
 	ssize_t (*recvmsg)(int fd, struct msghdr *msg, int flags);
 	ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
+	/* never waits */
+	int (*recvmmsg_now)(int fd, struct mmsghdr *v, unsigned int nr);
 	int (*socket)(int family, int type, int protocol);
 	int (*socketpair)(int family, int type, int protocol, int ret[2]);
 	int (*bind)(int fd, const struct sockaddr *sa, socklen_t len);

@@ -21,6 +21,7 @@
 #include "sys.h"
 
 #define BELL_BYTES	8
+#define DRAIN_BATCH	16
 
 void shmfd_wait_exit(struct shmfd_wait *w)
 {
@@ -264,19 +265,24 @@ void shmfd_wait_ring(int link)
 int shmfd_wait_drain(struct shmfd_wait *w)
 {
 	char buf[BELL_BYTES];
-	int nr;
+	struct iovec part = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct mmsghdr v[DRAIN_BATCH];
+	int nr = 0, n, k;
 
 	/* bounded: a peer may ring faster than we listen */
-	for (nr = 0; nr < 64; nr++) {
-		ssize_t n = shmfd_sys.recv(w->link, buf, sizeof(buf), MSG_DONTWAIT);
-
-		if (n > 0)
-			continue;
-		if (!is_end(n))
-			break;
-		store_release(&w->ended, 1);
-		return -EPIPE;
-	}
+	do {
+		for (k = 0; k < DRAIN_BATCH; k++)
+			v[k] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &part, .msg_iovlen = 1 } };
+		n = shmfd_sys.recvmmsg_now(w->link, v, DRAIN_BATCH);
+		for (k = 0; k < n && v[k].msg_len; k++)
+			;
+		/* the end is a message of no bytes, again and again */
+		if (n < 0 ? is_end(n) : k < n) {
+			store_release(&w->ended, 1);
+			return -EPIPE;
+		}
+		nr += k;
+	} while (n == DRAIN_BATCH && nr < SHMFD_WAIT_DRAIN_MOST);
 	if (nr && unlikely(load_acquire(&w->leader) == shmfd_tid()))
 		set_short(w);	/* in a handler: our own sleep below it has lost them */
 	return nr;

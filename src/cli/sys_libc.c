@@ -43,6 +43,11 @@ static int sys_fcntl(int fd, int cmd, long arg)
 	return fcntl(fd, cmd, arg);
 }
 
+static int sys_recvmmsg_now(int fd, struct mmsghdr *v, unsigned int nr)
+{
+	return recvmmsg(fd, v, nr, MSG_DONTWAIT, NULL);
+}
+
 static int sys_ioctl(int fd, unsigned long req, void *arg)
 {
 	return ioctl(fd, req, arg);
@@ -56,6 +61,7 @@ struct shmfd_sys shmfd_sys = {
 	.send		= send,
 	.recvmsg	= recvmsg,
 	.sendmsg	= sendmsg,
+	.recvmmsg_now	= sys_recvmmsg_now,
 	.socket		= socket,
 	.socketpair	= socketpair,
 	.bind		= sys_bind,
