@@ -395,6 +395,8 @@ static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t li
 		if (sp->last - kernel_at > KERNEL_LOOK_NS) {
 			kernel_at = sp->last;
 			n = ask_kernel(e, ev, max, 0, NULL);
+			if (n)	/* a sleep would have told it as well */
+				shmfd_spin_slept(sp, sp->last - sp->start);
 			if (n)
 				return n > 0 ? n : 0;
 		}
@@ -469,10 +471,10 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 		if (step > 0 && timeout_ns % MS_NS == 0)
 			step = (step + MS_NS - 1) / MS_NS * MS_NS;
 		n = sleep_set(e, ev, max, step, mask);
-		if (n)
-			return n;
 		if (began)
 			shmfd_spin_slept(&sp, shmfd_now_ns() - began);
+		if (n)
+			return n;
 		if (!deadline)
 			continue;
 		left = deadline - shmfd_now_ns();

@@ -325,6 +325,8 @@ static int spin(struct many *m, int64_t limit_ns, struct shmfd_spinner *sp)
 		if (m->kernel_nr && sp->last - kernel_at > KERNEL_LOOK_NS) {
 			kernel_at = sp->last;
 			ret = ask_kernel(m, NULL);
+			if (ret)	/* a sleep would have told it as well */
+				shmfd_spin_slept(sp, sp->last - sp->start);
 			if (ret)
 				return ret;
 		}
@@ -452,9 +454,9 @@ static int run(struct many *m, int64_t timeout_ns, const sigset_t *mask)
 		began = shmfd_now_ns();
 		step = shmfd_before_sleep(left);
 		ret = sleep_many(m, step, mask);
+		shmfd_spin_slept(&sp, shmfd_now_ns() - began);
 		if (ret < 0)
 			return ret;
-		shmfd_spin_slept(&sp, shmfd_now_ns() - began);
 		look(m);
 		/* what woke us, without waiting again */
 		ret = ask_kernel(m, NULL);

@@ -13,7 +13,13 @@
 #include "atomic.h"
 
 #define SHORT_BLOCK_NS	200000		/* a sleep that a spin might have saved */
-#define MIN_SPIN_NS	4000u
+/* Shares of spins in vain, in 1/256: off above the one, on again below the other. */
+#define VAIN_OFF	96u
+#define VAIN_ON		64u
+#define VAIN_WEIGHT	8u		/* of the past, in spins */
+#define DISTANCE_MIN	8u		/* waits between tries while it is off */
+#define DISTANCE_SHORT	64u		/* at most, while sleeps are short */
+#define DISTANCE_MAX	4096u
 #define PENALTY_MIN_NS	20000000ll
 #define PENALTY_MAX_NS	1000000000ll
 #define RUSAGE_EVERY_NS	5000000ll
@@ -122,11 +128,7 @@ static uint32_t budget_of(struct shmfd_spin *s)
 		s->skip--;
 		return 0;
 	}
-	if (has_competition())
-		return 0;
-	if (!s->budget_ns)
-		s->budget_ns = ceiling_of(s);
-	return s->budget_ns;
+	return has_competition() ? 0 : ceiling_of(s);
 }
 
 bool shmfd_spin_begin(struct shmfd_spinner *sp, struct shmfd_spin *s, bool same_cpu,
@@ -182,7 +184,6 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 	if (!sp->start)
 		sp->start = sp->last = now;
 	if (unlikely(now - sp->last > HOLE_NS)) {
-		sp->s->budget_ns = 0;
 		penalty(&busy.spin, now);
 		return false;
 	}
@@ -193,7 +194,6 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 void shmfd_spin_paid(const struct shmfd_spinner *sp)
 {
 	struct shmfd_spin *s = sp->s;
-	uint32_t ceiling = ceiling_of(s);
 
 	if (!sp->budget_ns) {
 		if (!lost_by_yield(sp, sp->last ? shmfd_now_ns() : 0) &&
@@ -201,29 +201,28 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 			busy.yield.penalty_ns -= busy.yield.penalty_ns / 64;
 		return;
 	}
-	s->failed = 0;
-	if (s->budget_ns < ceiling)
-		s->budget_ns = s->budget_ns * 2 < ceiling ? s->budget_ns * 2 : ceiling;
+	s->in_vain -= s->in_vain / VAIN_WEIGHT;
+	if (s->in_vain < VAIN_ON)
+		s->distance = 0;
+	else
+		s->distance /= 2;
+	s->skip = s->distance;
 }
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 {
 	struct shmfd_spin *s;
+	uint32_t most;
 
 	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
 		return;
 	s = sp->s;
-	if (block_ns <= SHORT_BLOCK_NS && s->failed < 8) {
-		s->failed++;
-		s->budget_ns = ceiling_of(s);
+	s->in_vain += (256 - s->in_vain) / VAIN_WEIGHT;
+	if (s->in_vain <= VAIN_OFF && !s->distance)
 		return;
-	}
-	/* long, or spinning did not help: less next time, at last not at all */
-	if (s->failed < 20)
-		s->failed++;
-	s->budget_ns /= 2;
-	if (s->budget_ns < MIN_SPIN_NS) {
-		s->budget_ns = 0;
-		s->skip = s->failed < 12 ? 8 : 1u << (s->failed - 8);
-	}
+	most = block_ns <= SHORT_BLOCK_NS ? DISTANCE_SHORT : DISTANCE_MAX;
+	s->distance = s->distance < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2 * s->distance;
+	if (s->distance > most)
+		s->distance = most;
+	s->skip = s->distance;
 }

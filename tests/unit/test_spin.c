@@ -79,7 +79,7 @@ static void busy_looks(void)
 		rounds++;
 	assert_true(rounds > 0 && rounds < MANY);
 	/* the whole budget, unless somebody else had the core */
-	assert_true(shmfd_now_ns() - began >= CEILING_NS || !s.budget_ns);
+	assert_true(shmfd_now_ns() - began >= CEILING_NS);
 	/* the caller's own time-out is shorter */
 	memset(&s, 0, sizeof(s));
 	if (shmfd_spin_begin(&sp, &s, false, 1000))
@@ -105,10 +105,10 @@ static void yields(void)
 		rounds++;
 	assert_true(rounds >= 1 && rounds < 10);
 	/* it says nothing about spinning across processors */
-	s = (struct shmfd_spin){ .budget_ns = 12345 };
+	s = (struct shmfd_spin){ .in_vain = 12 };
 	sp.s = &s;
 	shmfd_spin_slept(&sp, 1000000000);
-	assert_int_equal(s.budget_ns, 12345);
+	assert_int_equal(s.in_vain, 12);
 	/* a short time-out could pass before the processor comes back */
 	assert_false(shmfd_spin_begin(&sp, &s, true, 1000));
 }
@@ -119,51 +119,76 @@ static void test_on_one_processor_a_few_yields(void **state)
 	alone(yields);
 }
 
-static void long_sleeps(void)
+static void in_vain(int64_t block_ns, uint32_t most)
 {
-	struct shmfd_spin s = { .budget_ns = CEILING_NS };
+	struct shmfd_spin s = { 0 };
 	struct shmfd_spinner sp = spinner(&s);
-	uint32_t before, asked;
+	uint32_t asked, tries = 0;
 
-	for (int i = 0; i < 10; i++) {
-		before = s.budget_ns;
-		shmfd_spin_slept(&sp, 10000000);
-		assert_true(s.budget_ns < before || !before);
+	/* one in vain now and then is nothing */
+	for (int i = 0; i < 100; i++) {
+		shmfd_spin_slept(&sp, block_ns);
+		assert_int_equal(s.skip, 0);
+		for (int k = 0; k < 4; k++)
+			shmfd_spin_paid(&sp);
 	}
-	assert_int_equal(s.budget_ns, 0);
-	assert_true(s.skip > 0);
+	while (!s.skip && tries++ < 10)
+		shmfd_spin_slept(&sp, block_ns);
+	assert_in_range(tries, 2, 6);
 	/* off: for a number of waits, then it is tried again */
 	asked = s.skip;
 	for (uint32_t i = 0; i < asked; i++)
 		assert_false(begins(&s, false));
 	assert_int_equal(s.skip, 0);
-	/* a short sleep is one that a spin would have saved */
-	memset(&s, 0, sizeof(s));
-	shmfd_spin_slept(&sp, 20000);
-	assert_int_equal(s.budget_ns, CEILING_NS);
-	/* what does not help, however short, is given up at last */
-	for (int i = 0; i < 40; i++)
-		shmfd_spin_slept(&sp, 20000);
-	assert_int_equal(s.budget_ns, 0);
+	/* pauses grow, but not without end */
+	for (int i = 0; i < 1000; i++)
+		shmfd_spin_slept(&sp, block_ns);
+	assert_int_equal(s.skip, most);
+	/* it pays again: on, soon */
+	for (tries = 0; s.distance && tries < 100; tries++)
+		shmfd_spin_paid(&sp);
+	assert_in_range(tries, 4, 16);
+	assert_int_equal(s.skip, 0);
 }
 
-static void test_long_sleeps_turn_spinning_off_and_short_ones_on(void **state)
+static void long_sleeps(void)
+{
+	in_vain(10000000, 4096);
+}
+
+static void short_sleeps(void)
+{
+	in_vain(20000, 64);
+}
+
+static void test_spins_in_vain_turn_it_off_and_others_on(void **state)
 {
 	(void)state;
 	alone(long_sleeps);
+	alone(short_sleeps);
 }
 
-static void paid(void)
+/* Every second one pays: it stays off but for tries. */
+static void half(void)
 {
-	struct shmfd_spin s = { .budget_ns = 10000, .failed = 5 };
+	struct shmfd_spin s = { 0 };
 	struct shmfd_spinner sp = spinner(&s);
+	int off = 0;
 
-	shmfd_spin_paid(&sp);
-	assert_int_equal(s.budget_ns, 20000);
-	assert_int_equal(s.failed, 0);
-	for (int i = 0; i < 5; i++)
-		shmfd_spin_paid(&sp);
-	assert_int_equal(s.budget_ns, CEILING_NS);
+	for (int i = 0; i < 1000; i++) {
+		if (i % 2)
+			shmfd_spin_paid(&sp);
+		else
+			shmfd_spin_slept(&sp, 50000);
+		off += s.distance > 0;
+	}
+	assert_true(off > 900);
+}
+
+static void test_as_many_in_vain_as_not_is_too_many(void **state)
+{
+	(void)state;
+	alone(half);
 }
 
 static void own_ceiling(void)
@@ -173,10 +198,6 @@ static void own_ceiling(void)
 
 	assert_true(shmfd_spin_begin(&sp, &s, false, -1));
 	assert_int_equal(sp.budget_ns, 200000);
-	s.budget_ns = 10000;
-	for (int i = 0; i < 10; i++)
-		shmfd_spin_paid(&sp);
-	assert_int_equal(s.budget_ns, 200000);
 	shmfd_spin_max_ns = 0;	/* never is never */
 	assert_false(begins(&s, false));
 }
@@ -185,31 +206,6 @@ static void test_a_waiter_may_have_its_own_ceiling(void **state)
 {
 	(void)state;
 	alone(own_ceiling);
-}
-
-static void test_a_spin_that_paid_grows_to_the_ceiling(void **state)
-{
-	(void)state;
-	alone(paid);
-}
-
-static void pauses(void)
-{
-	struct shmfd_spin s = { 0 };
-	struct shmfd_spinner sp = spinner(&s);
-	uint32_t most = 0;
-
-	for (int i = 0; i < 1000; i++) {
-		shmfd_spin_slept(&sp, 1000000000);
-		most = s.skip > most ? s.skip : most;
-	}
-	assert_true(most >= 64 && most <= 4096);
-}
-
-static void test_pauses_grow_but_not_without_end(void **state)
-{
-	(void)state;
-	alone(pauses);
 }
 
 /* Two looks at the clock lay far apart. */
@@ -221,7 +217,6 @@ static void quiet_after(bool same_cpu)
 	assert_true(shmfd_spin_begin(&sp, &s, same_cpu, -1));
 	sp.start = sp.last = shmfd_now_ns() - 10000000;
 	assert_false(shmfd_spin_more(&sp));
-	assert_int_equal(s.budget_ns, 0);
 	/* competition is the thread's: for no stream, in this way */
 	assert_false(begins(&s, same_cpu));
 	assert_false(begins(&other, same_cpu));
@@ -285,10 +280,9 @@ int main(void)
 		cmocka_unit_test(test_ceiling_zero_never_spins),
 		cmocka_unit_test(test_busy_looks_end_with_the_budget),
 		cmocka_unit_test(test_on_one_processor_a_few_yields),
-		cmocka_unit_test(test_long_sleeps_turn_spinning_off_and_short_ones_on),
+		cmocka_unit_test(test_spins_in_vain_turn_it_off_and_others_on),
+		cmocka_unit_test(test_as_many_in_vain_as_not_is_too_many),
 		cmocka_unit_test(test_a_waiter_may_have_its_own_ceiling),
-		cmocka_unit_test(test_a_spin_that_paid_grows_to_the_ceiling),
-		cmocka_unit_test(test_pauses_grow_but_not_without_end),
 		cmocka_unit_test(test_a_hole_in_the_clock_keeps_this_thread_quiet),
 	};
 
