@@ -30,6 +30,7 @@ struct shmfd_set {
 	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
 	uint32_t waits;			/* that found something in memory */
 	uint32_t served;		/* waits that had events */
+	uint32_t rang;			/* bells that the kernel told of */
 	uint32_t nested;		/* handlers inside, under lock */
 	int fd;
 	int kick;			/* eventfd plus 1 in the kernel's set; 0: none yet */

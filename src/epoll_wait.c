@@ -221,6 +221,7 @@ static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool l
 
 		if (!s->reg.parked)
 			shmfd_set_heat(e, s);
+		e->rang += link;
 		bits = report(s, kbits);
 		if (!link && (s->reg.disarmed || s->reg.parked))
 			hush(e, s);
@@ -373,6 +374,7 @@ static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t li
 		struct shmfd_spinner *sp)
 {
 	int64_t kernel_at = 0;
+	uint32_t rang;
 	int n;
 
 	sp->budget_ns = 0;
@@ -394,8 +396,11 @@ static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t li
 			kernel_at = sp->last;
 		if (sp->last - kernel_at > KERNEL_LOOK_NS) {
 			kernel_at = sp->last;
+			rang = e->rang;
 			n = ask_kernel(e, ev, max, 0, NULL);
-			if (n)	/* a sleep would have told it as well */
+			if (n && e->rang != rang)
+				shmfd_spin_paid(sp);
+			else if (n)	/* a sleep would have told it as well */
 				shmfd_spin_slept(sp, sp->last - sp->start);
 			if (n)
 				return n > 0 ? n : 0;
