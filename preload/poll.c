@@ -22,7 +22,7 @@ bool shim_poll_concerns_us(const struct pollfd *p, nfds_t nr)
 	if (nr > FEW_FDS && !getrlimit(RLIMIT_NOFILE, &most) && nr > most.rlim_cur)
 		return false;
 	for (nfds_t i = 0; i < nr; i++) {
-		uint32_t kind = shmfd_fd_lookup(p[i].fd) & SHMFD_FD_KIND_MASK;
+		uint32_t kind = shmfd_fd_lookup(p[i].fd) & (SHMFD_FD_KIND_MASK | SHMFD_FD_PLAIN);
 
 		if (kind == (uint32_t)SHMFD_FD_EPOLL)
 			shmfd_epoll_expose(p[i].fd);

@@ -35,7 +35,7 @@ static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t le
 
 ssize_t read(int fd, void *buf, size_t len)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -68,7 +68,7 @@ ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 
 ssize_t readv(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 	bool again;
@@ -88,7 +88,7 @@ ssize_t readv(int fd, const struct iovec *iov, int nr)
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	ssize_t ret;
 	bool again;
 
@@ -108,7 +108,7 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, socklen_t *sa_len)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct sockaddr *to = sa.__sockaddr__;
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
@@ -135,7 +135,7 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, so
 
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -190,7 +190,7 @@ int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct times
 {
 	bool bad_time = t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
 	int64_t until = t ? shmfd_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec : 0;
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	int saved = errno;
 	unsigned int i = 0;
 	ssize_t ret = 0;
@@ -222,7 +222,7 @@ int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct times
 
 static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 	bool again;

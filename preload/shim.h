@@ -114,6 +114,16 @@ static inline struct shmfd_stream *shim_get(int fd)
 	return NULL;
 }
 
+/* The same for a call that moves bytes: NULL also for a stream that is the kernel's for
+ * good. */
+static inline struct shmfd_stream *shim_get_data(int fd)
+{
+	if (likely(!((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) &
+		     (SHMFD_FD_KIND_MASK | SHMFD_FD_PLAIN))))
+		return shmfd_stream_get(fd);
+	return NULL;
+}
+
 /* What the kernel makes of the length of one buffer (linux/fs/read_write.c, MAX_RW_COUNT);
  * read(2) and write(2) refuse one beyond SSIZE_MAX before. */
 static inline size_t shim_length(size_t len)

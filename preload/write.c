@@ -48,7 +48,7 @@ static ssize_t sent(struct shmfd_stream *s, int fd, ssize_t n)
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -81,7 +81,7 @@ static bool is_empty(const struct msghdr *m)
 
 ssize_t writev(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 
@@ -96,7 +96,7 @@ ssize_t writev(int fd, const struct iovec *iov, int nr)
 ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG sa,
 	       socklen_t sa_len)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
 		.msg_iov = &v, .msg_iovlen = 1,
@@ -114,7 +114,7 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_
 
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -154,7 +154,7 @@ static void before_passing(const struct msghdr *msg)
 
 ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	ssize_t ret;
 
 	if (unlikely(shmfd_is_bad_pointer(msg, sizeof(*msg)))) {
@@ -199,7 +199,7 @@ int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
 
 static ssize_t pwritev2_stream(int fd, const struct iovec *iov, int nr, int flags)
 {
-	struct shmfd_stream *s = shim_get(fd);
+	struct shmfd_stream *s = shim_get_data(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 

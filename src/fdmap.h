@@ -31,6 +31,8 @@ enum shmfd_fd_kind {
 	SHMFD_FD_HIDDEN	= 0x40000000u,
 };
 #define SHMFD_FD_KIND_MASK	0xf0000000u
+/* Of a STREAM: it left without ever having rings, so its data calls need not be seen. */
+#define SHMFD_FD_PLAIN		0x08000000u
 #define SHMFD_FD_INDEX_MASK	0x00ffffffu
 
 extern _Atomic uint32_t shmfd_fdmap[SHMFD_FD_MAX];
@@ -41,6 +43,14 @@ static inline uint32_t shmfd_fd_lookup(int fd)
 	if (unlikely((unsigned int)fd >= SHMFD_FD_MAX))
 		return SHMFD_FD_NONE;
 	return load_acquire(&shmfd_fdmap[fd]); /* [fdmap.F] */
+}
+
+/* From now on @fd is PLAIN, unless it is something else than @word by now. */
+static inline void shmfd_fd_make_plain(int fd, uint32_t word)
+{
+	if ((unsigned int)fd < SHMFD_FD_MAX)
+		/* the old word is another's to have published */
+		cas_acquire(&shmfd_fdmap[fd], &word, word | SHMFD_FD_PLAIN);
 }
 
 /* One above the highest number that was ever set. */

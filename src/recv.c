@@ -687,8 +687,10 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		shmfd_resend_continue(s, shmfd_stream_fd(s, fd));
 	else if (load_acquire(&rec->phase) == SHMFD_LEFT &&
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
-	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof))
+	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof)) {
+		shmfd_stream_pass_for_good(s, fd);
 		return SHMFD_PASS;
+	}
 	if (unlikely(flags & (MSG_OOB | MSG_ERRQUEUE))) {
 		if (flags & MSG_OOB)
 			shmfd_stream_retreat(s, SHMFD_WHY_OOB);

@@ -353,8 +353,10 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 		return SHMFD_PASS;
 	if (load_acquire(&rec->phase) == SHMFD_LEFT &&
 	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
-	    !load_relaxed(&rec->pending_err))
+	    !load_relaxed(&rec->pending_err)) {
+		shmfd_stream_pass_for_good(s, fd);
 		return SHMFD_PASS;
+	}
 	if (unlikely((flags & MSG_OOB) || msg->msg_controllen))
 		shmfd_stream_retreat(s, flags & MSG_OOB ? SHMFD_WHY_OOB : SHMFD_WHY_ANCILLARY);
 	if (unlikely(flags & MSG_FASTOPEN) && rec->family != AF_UNIX)	/* an error, all its own */

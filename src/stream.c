@@ -256,7 +256,7 @@ static int other_number(const struct shmfd_stream *s)
 	uint32_t word = SHMFD_FD_STREAM | shmfd_stream_index(s);
 
 	for (uint32_t fd = 0; fd <= shmfd_fd_top(); fd++) {
-		if (shmfd_fd_lookup((int)fd) == word)
+		if ((shmfd_fd_lookup((int)fd) & ~SHMFD_FD_PLAIN) == word)
 			return (int)fd;
 	}
 	return -1;

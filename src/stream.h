@@ -331,6 +331,14 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 		shmfd_stream_is_reset(s);
 }
 
+/* Of a stream that has left: without rings there is nothing that its data calls would
+ * have to know, through @fd. */
+static inline void shmfd_stream_pass_for_good(const struct shmfd_stream *s, int fd)
+{
+	if (!s->seg && !shmfd_stream_knows_more(s))
+		shmfd_fd_make_plain(fd, SHMFD_FD_STREAM | shmfd_stream_index(s));
+}
+
 /* Tells the peer's governor where this end runs. */
 static inline void shmfd_stream_show_cpu(struct shmfd_stream *s)
 {
