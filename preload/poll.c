@@ -31,6 +31,30 @@ bool shim_poll_concerns_us(const struct pollfd *p, nfds_t nr)
 	return ours;
 }
 
+/* True if nothing but the kernel has to say something, as in most calls: a quick answer
+ * for a few numbers. */
+static inline bool passes(const struct pollfd *p, nfds_t nr)
+{
+	/* relaxed: hints */
+	if (!shim_real_table.ready || nr > FEW_FDS || shmfd_is_bad_pointer(p, sizeof(*p)) ||
+	    unlikely(load_relaxed(&shmfd_resends) | load_relaxed(&shmfd_stuck)))
+		return false;
+	for (nfds_t i = 0; i < nr; i++) {
+		uint32_t word = shmfd_fd_lookup(p[i].fd);
+		uint32_t kind = word & (SHMFD_FD_KIND_MASK | SHMFD_FD_PLAIN);
+
+		if (kind == (uint32_t)SHMFD_FD_EPOLL)
+			return false;
+		/* not on rings, and no other thread can change that meanwhile */
+		if (kind == (uint32_t)SHMFD_FD_STREAM &&
+		    (!__libc_single_threaded ||
+		     load_relaxed(&shmfd_table_record(word & SHMFD_FD_INDEX_MASK)->phase) >=
+		     SHMFD_PAIRED))
+			return false;
+	}
+	return true;
+}
+
 int64_t shim_to_ns(const struct timespec *t)
 {
 	if (!t)
@@ -40,13 +64,20 @@ int64_t shim_to_ns(const struct timespec *t)
 	return t->tv_sec * 1000000000ll + t->tv_nsec;
 }
 
-int poll(struct pollfd *p, nfds_t nr, int timeout)
+static SHIM_LONG int poll_streams(struct pollfd *p, nfds_t nr, int timeout)
 {
 	int ret = SHMFD_PASS;
 
 	if (!shmfd_is_bad_pointer(p, sizeof(*p)) && shim_poll_concerns_us(p, nr))
 		ret = shmfd_poll(p, nr, timeout < 0 ? -1 : timeout * 1000000ll, NULL);
 	return ret == SHMFD_PASS ? real.poll(p, nr, timeout) : (int)shim_result(ret);
+}
+
+int poll(struct pollfd *p, nfds_t nr, int timeout)
+{
+	if (passes(p, nr))
+		return shim_real_table.poll(p, nr, timeout);
+	return poll_streams(p, nr, timeout);
 }
 
 int __poll(struct pollfd *p, nfds_t nr, int timeout) __attribute__((alias("poll")));

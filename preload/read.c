@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * read, readv, recv, recvfrom, recvmsg, recvmmsg, preadv2 with offset -1, and
+ * read, readv, recv, recvfrom, recvmsg, preadv2 with offset -1, and
  * their twins __read, __read_chk, __recv_chk, __recvfrom_chk, preadv64v2.
  * Ours: streams.  Everything else passes through.
  */
@@ -33,9 +33,9 @@ static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t le
 	return shmfd_recv_quick(s, buf, len);
 }
 
-ssize_t read(int fd, void *buf, size_t len)
+static SHIM_LONG ssize_t read_stream(int fd, void *buf, size_t len)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -57,6 +57,13 @@ ssize_t read(int fd, void *buf, size_t len)
 	return shim_put(s, ret);
 }
 
+ssize_t read(int fd, void *buf, size_t len)
+{
+	if (shim_passes(fd))
+		return shim_real_table.read(fd, buf, len);
+	return read_stream(fd, buf, len);
+}
+
 ssize_t __read(int fd, void *buf, size_t len) __attribute__((alias("read")));
 
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
@@ -66,9 +73,9 @@ ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 	return read(fd, buf, len);
 }
 
-ssize_t readv(int fd, const struct iovec *iov, int nr)
+static SHIM_LONG ssize_t readv_stream(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 	bool again;
@@ -86,9 +93,16 @@ ssize_t readv(int fd, const struct iovec *iov, int nr)
 	return shim_put(s, ret);
 }
 
-ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+ssize_t readv(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	if (shim_passes(fd))
+		return shim_real_table.readv(fd, iov, nr);
+	return readv_stream(fd, iov, nr);
+}
+
+static SHIM_LONG ssize_t recvmsg_stream(int fd, struct msghdr *msg, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
 	ssize_t ret;
 	bool again;
 
@@ -106,9 +120,17 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return shim_put(s, ret);
 }
 
-ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, socklen_t *sa_len)
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	if (shim_passes(fd))
+		return shim_real_table.recvmsg(fd, msg, flags);
+	return recvmsg_stream(fd, msg, flags);
+}
+
+static SHIM_LONG ssize_t recvfrom_stream(int fd, void *buf, size_t len, int flags,
+					 __SOCKADDR_ARG sa, socklen_t *sa_len)
+{
+	struct shmfd_stream *s = shim_get(fd);
 	struct sockaddr *to = sa.__sockaddr__;
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
@@ -133,9 +155,16 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, so
 	return shim_put(s, ret);
 }
 
-ssize_t recv(int fd, void *buf, size_t len, int flags)
+ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, socklen_t *sa_len)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	if (shim_passes(fd))
+		return shim_real_table.recvfrom(fd, buf, len, flags, sa, sa_len);
+	return recvfrom_stream(fd, buf, len, flags, sa, sa_len);
+}
+
+static SHIM_LONG ssize_t recv_stream(int fd, void *buf, size_t len, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -157,6 +186,13 @@ ssize_t recv(int fd, void *buf, size_t len, int flags)
 	return shim_put(s, ret);
 }
 
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	if (shim_passes(fd))
+		return shim_real_table.recv(fd, buf, len, flags);
+	return recv_stream(fd, buf, len, flags);
+}
+
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
 	if (len > room || !shim_get_is(fd))
@@ -172,57 +208,9 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
 	return recvfrom(fd, buf, len, flags, sa, sa_len);
 }
 
-/* What is left until @until, as the kernel writes it back; false: nothing. */
-static bool time_left(struct timespec *t, int64_t until)
-{
-	int64_t ns = until - shmfd_now_ns();
-
-	if (ns < 0)
-		ns = 0;
-	t->tv_sec = ns / 1000000000;
-	t->tv_nsec = ns % 1000000000;
-	return ns > 0;
-}
-
-/* The order of linux/net/socket.c, do_recvmmsg(): an error of the socket is told
- * before the first message; behind a message it stays in the socket. */
-int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct timespec *t)
-{
-	bool bad_time = t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
-	int64_t until = t ? shmfd_now_ns() + t->tv_sec * 1000000000ll + t->tv_nsec : 0;
-	struct shmfd_stream *s = shim_get_data(fd);
-	int saved = errno;
-	unsigned int i = 0;
-	ssize_t ret = 0;
-
-	if (!s)
-		return real.recvmmsg(fd, v, nr, flags, t);
-	if (bad_time || shmfd_is_bad_pointer(v, nr * sizeof(*v)))
-		return (int)shim_put(s, shim_outcome(real.recvmmsg(fd, v, nr, flags, t)));
-	if (!(flags & MSG_ERRQUEUE))
-		ret = -shmfd_take_any_error(s, fd);
-	errno = saved;
-	while (!ret && i < nr && !(i && shmfd_error_is_next(s, fd))) {
-		ssize_t n = recvmsg(fd, &v[i].msg_hdr, (flags & ~MSG_WAITFORONE) |
-				    (i && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0));
-
-		if (n < 0)
-			ret = i ? 0 : -errno;
-		if (n < 0)
-			break;
-		v[i++].msg_len = (unsigned int)n;
-		/* looked at between messages only (recvmmsg(2), BUGS) */
-		if (t && !time_left(t, until))
-			break;
-	}
-	if (i)
-		errno = saved;
-	return (int)shim_put(s, ret ? ret : (ssize_t)i);
-}
-
 static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 	bool again;

@@ -114,15 +114,17 @@ static inline struct shmfd_stream *shim_get(int fd)
 	return NULL;
 }
 
-/* The same for a call that moves bytes: NULL also for a stream that is the kernel's for
- * good. */
-static inline struct shmfd_stream *shim_get_data(int fd)
+/*
+ * True if a call that moves bytes by @fd is not ours: nothing is known of the number, or
+ * its stream is the kernel's for good.  Asked first, so that such a call costs a look at
+ * one word; the rest is in functions of its own (SHIM_LONG).  False before the start-up.
+ */
+static inline bool shim_passes(int fd)
 {
-	if (likely(!((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) &
-		     (SHMFD_FD_KIND_MASK | SHMFD_FD_PLAIN))))
-		return shmfd_stream_get(fd);
-	return NULL;
+	return likely(shim_real_table.ready) &&
+		((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) & (SHMFD_FD_KIND_MASK | SHMFD_FD_PLAIN));
 }
+#define SHIM_LONG __attribute__((noinline))
 
 /* What the kernel makes of the length of one buffer (linux/fs/read_write.c, MAX_RW_COUNT);
  * read(2) and write(2) refuse one beyond SSIZE_MAX before. */
@@ -175,6 +177,9 @@ static inline ssize_t shim_outcome(ssize_t n)
 {
 	return n < 0 ? -errno : n;
 }
+
+/* Streams among the descriptors of @msg go back to the kernel first (write.c). */
+void shim_before_passing(const struct msghdr *msg);
 
 /* True in a vfork child: a different process on this memory. */
 bool shim_is_vfork(void);

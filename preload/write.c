@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * write, writev, send, sendto, sendmsg, sendmmsg, pwritev2 with offset -1, and
+ * write, writev, send, sendto, sendmsg, pwritev2 with offset -1, and
  * their twins __write, __send, pwritev64v2.  Ours: streams; and descriptors of
  * streams that sendmsg would pass to another process.
  */
@@ -46,9 +46,9 @@ static ssize_t sent(struct shmfd_stream *s, int fd, ssize_t n)
 	return shim_put(s, n);
 }
 
-ssize_t write(int fd, const void *buf, size_t len)
+static SHIM_LONG ssize_t write_stream(int fd, const void *buf, size_t len)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -62,6 +62,13 @@ ssize_t write(int fd, const void *buf, size_t len)
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.write(fd, buf, len));
 	return shim_put_send(s, ret, 0);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	if (shim_passes(fd))
+		return shim_real_table.write(fd, buf, len);
+	return write_stream(fd, buf, len);
 }
 
 ssize_t __write(int fd, const void *buf, size_t len) __attribute__((alias("write")));
@@ -79,9 +86,9 @@ static bool is_empty(const struct msghdr *m)
 	return true;
 }
 
-ssize_t writev(int fd, const struct iovec *iov, int nr)
+static SHIM_LONG ssize_t writev_stream(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 
@@ -93,10 +100,17 @@ ssize_t writev(int fd, const struct iovec *iov, int nr)
 	return shim_put_send(s, ret, 0);
 }
 
-ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG sa,
-	       socklen_t sa_len)
+ssize_t writev(int fd, const struct iovec *iov, int nr)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	if (shim_passes(fd))
+		return shim_real_table.writev(fd, iov, nr);
+	return writev_stream(fd, iov, nr);
+}
+
+static SHIM_LONG ssize_t sendto_stream(int fd, const void *buf, size_t len, int flags,
+				       __CONST_SOCKADDR_ARG sa, socklen_t sa_len)
+{
+	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = {
 		.msg_iov = &v, .msg_iovlen = 1,
@@ -112,9 +126,17 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_
 	return shim_put_send(s, ret, flags);
 }
 
-ssize_t send(int fd, const void *buf, size_t len, int flags)
+ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_ARG sa,
+	       socklen_t sa_len)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	if (shim_passes(fd))
+		return shim_real_table.sendto(fd, buf, len, flags, sa, sa_len);
+	return sendto_stream(fd, buf, len, flags, sa, sa_len);
+}
+
+static SHIM_LONG ssize_t send_stream(int fd, const void *buf, size_t len, int flags)
+{
+	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
@@ -130,10 +152,16 @@ ssize_t send(int fd, const void *buf, size_t len, int flags)
 	return shim_put_send(s, ret, flags);
 }
 
+ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	if (shim_passes(fd))
+		return shim_real_table.send(fd, buf, len, flags);
+	return send_stream(fd, buf, len, flags);
+}
+
 ssize_t __send(int fd, const void *buf, size_t len, int flags) __attribute__((alias("send")));
 
-/* Streams among the descriptors of @msg go back to the kernel first. */
-static void before_passing(const struct msghdr *msg)
+void shim_before_passing(const struct msghdr *msg)
 {
 	struct msghdr m = *msg;
 
@@ -154,7 +182,7 @@ static void before_passing(const struct msghdr *msg)
 
 ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	ssize_t ret;
 
 	if (unlikely(shmfd_is_bad_pointer(msg, sizeof(*msg)))) {
@@ -163,7 +191,7 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 		return s ? shim_put(s, shim_outcome(n)) : n;
 	}
 	if (unlikely(msg->msg_control && msg->msg_controllen))
-		before_passing(msg);
+		shim_before_passing(msg);
 	if (!s)
 		return real.sendmsg(fd, msg, flags);
 	ret = transmit(s, fd, msg, flags);
@@ -172,34 +200,9 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return shim_put_send(s, ret, flags);
 }
 
-int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
-{
-	unsigned int i;
-
-	if (!shim_get_is(fd) || shmfd_is_bad_pointer(v, nr * sizeof(*v))) {
-		for (i = 0; !shmfd_is_bad_pointer(v, nr * sizeof(*v)) && i < nr; i++) {
-			if (v[i].msg_hdr.msg_control && v[i].msg_hdr.msg_controllen)
-				before_passing(&v[i].msg_hdr);
-		}
-		return real.sendmmsg(fd, v, nr, flags);
-	}
-	for (i = 0; i < nr; i++) {
-		ssize_t n = sendmsg(fd, &v[i].msg_hdr, flags);
-
-		if (n < 0)
-			break;
-		v[i].msg_len = (unsigned int)n;
-		if ((size_t)n < shmfd_iov_total(v[i].msg_hdr.msg_iov, v[i].msg_hdr.msg_iovlen)) {
-			i++;
-			break;	/* later messages would overtake the rest */
-		}
-	}
-	return i || !nr ? (int)i : -1;
-}
-
 static ssize_t pwritev2_stream(int fd, const struct iovec *iov, int nr, int flags)
 {
-	struct shmfd_stream *s = shim_get_data(fd);
+	struct shmfd_stream *s = shim_get(fd);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)nr };
 	ssize_t ret;
 
