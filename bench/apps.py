@@ -18,6 +18,7 @@ import figures
 import machine
 from rows import ALL, TCP, TCP_SPIN, Row
 
+FROM_MEMORY, MEMORY_PATH = "64 B from memory", "memory"     # no file
 WEB_FILES = {"1 KiB": 1 << 10, "16 KiB": 16 << 10, "1 MiB": 1 << 20}
 
 
@@ -104,7 +105,7 @@ def start_nginx(b, variant, place, backend=None):
             f.write(b"x" * size)
     places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in
                      ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    where = f"root {b.on.tmp};"
+    where = f"root {b.on.tmp}; location /{MEMORY_PATH} {{ return 200 {'x' * 64}; }}"
     upstream = ""
     if backend:
         upstream = f"upstream back {{ server 127.0.0.1:{backend}; keepalive 256; }}"
@@ -127,6 +128,7 @@ def start_nginx(b, variant, place, backend=None):
 
 def wrk(b, variant, place, connections, port, path, close=False):
     header = ["-H", "Connection: close"] if close else []
+    path = MEMORY_PATH if path == FROM_MEMORY else path
     text, ring = b.on.run(["wrk", "-t", "1", "-c", str(connections), "-d", "1s", "--latency",
                            *header, f"http://127.0.0.1:{port}/{path.replace(' ', '')}"],
                           variant, 2, place)
@@ -136,10 +138,11 @@ def wrk(b, variant, place, connections, port, path, close=False):
 def nginx(b):
     servers = Servers(lambda variant, place: start_nginx(b, variant, place))
     works = [(c, name, "two") for name in WEB_FILES for c in (1, 50, 200)]
+    works += [(c, FROM_MEMORY, "two") for c in (1, 50, 200)]
     works += [(1, "1 KiB", "one"), (50, "1 KiB", "one"), (50, "1 MiB", "one"),
-              (50, "1 KiB", "free")]
+              (50, FROM_MEMORY, "one"), (50, "1 KiB", "free")]
     if b.quick:
-        works = [(50, "1 KiB", "two")]
+        works = [(50, "1 KiB", "two"), (50, FROM_MEMORY, "two")]
     for c, name, place in works:
         def run(variant, c=c, name=name, place=place):
             return wrk(b, variant, place, c, servers.get(variant, place)[1], name)

@@ -112,7 +112,7 @@ static size_t ring_receive(struct end *e, size_t least, size_t most)
 
 		/* As the library does: look at the header before the work of a read. */
 		while (shmfd_ring_is_empty(&e->in, e->in_record.rd_pos))
-			;
+			cpu_pause();
 		n = shmfd_ring_readv(&e->in, &e->in_record, &v, 1, false, &what);
 		if (n < 0)
 			abort();

@@ -51,7 +51,7 @@ class Data:
         self.writer = csv.writer(self.file)
         self.writer.writerow(RUN_COLUMNS)
 
-    def add(self, row, variant, repeat, values, status):
+    def add(self, row, variant, repeat, values, status, note=""):
         key = (row.section, row.work, row.place, variant)
         if self.status.get(key, ("ok",))[0] == "ok":
             self.status[key] = (status, row.note)
@@ -60,7 +60,8 @@ class Data:
             have.setdefault(metric, []).append(value)
         for metric, value in values.items() or (("", ""),):
             unit = figures.METRICS[metric][0] if metric else ""
-            self.writer.writerow([*key, repeat, metric, unit, value, status, row.note])
+            self.writer.writerow([*key, repeat, metric, unit, value, status,
+                                  "; ".join(filter(None, (row.note, note)))])
         self.file.flush()
 
     def medians(self):
@@ -193,7 +194,7 @@ def cell(lines, metrics):
 
 def groups(variants):
     """The metrics of a row by line of its table."""
-    have = {m for lines in variants.values() for m in lines} - {"", "ring"}
+    have = {m for lines in variants.values() for m in lines} - {"", "ring", "line"}
     if not have:
         return [("",)]
     out = []
@@ -234,6 +235,14 @@ def section_table(section, found):
     return table(head, lines)
 
 
+def distances(folder):
+    """How often the processors were where they usually are; see figures.Distance."""
+    lines = [r for r in rows_of(os.path.join(folder, "runs.csv")) if r["metric"] == "line"]
+    odd = sum("far" in r["note"] for r in lines)
+    return (f"{len(lines)} samples of two processors, {odd} of them taken though these were not at "
+            "their usual distance, after some tries." if lines else "")
+
+
 def markdown(folder):
     data = load(folder)
     out = ["## Machine and settings", ""]
@@ -243,7 +252,7 @@ def markdown(folder):
     out += ["## Targets", "", ", ".join(f"{n} {word}" for word, n in counts.items()) + ".", ""]
     out += table(("work", "row", "variant", "figure", "must reach", "against", "reached", "",
                   "who holds the mark"), [[x or "-" for x in line] for line in lines])
-    out += ["Medians; ± is half the distance from least to most, in percent of the median, of the "
+    out += [distances(folder), "Medians; ± is half the distance from least to most, in percent of the median, of the "
             "first figure of a cell.", "\"By ring\" is the least share of the client's bytes in "
             "the preloaded runs of a row.", ""]
     sections = {}

@@ -26,6 +26,7 @@ import time
 sys.dont_write_bytecode = True      # nothing is written beside the sources
 
 import apps
+import figures
 import machine
 import report
 import rows
@@ -47,10 +48,18 @@ def settings_of(args):
     return chosen, int(repeats)
 
 
+LINE_TRIES, SAMPLE_TRIES = 15, 4
+# One processor is enough for these, or they take too long to be tried again
+NO_DISTANCE = {"startup", "passthrough", "idle", "connections", "languages"}
+
+
 class Run:
-    def __init__(self, out, plan, repeats):
+    def __init__(self, out, plan, repeats, on):
         self.out = out
         self.repeats = repeats
+        self.on = on
+        self.distance = figures.Distance([self.line() for _ in range(LINE_TRIES)]
+                                         if on.has_two else [])
         self.all = sum(self.times(row) * len(row.variants) for row in plan if not row.skip)
         self.done = 0
         self.failed = []
@@ -65,6 +74,22 @@ class Run:
         machine.say(f"{spent // 60:3.0f}:{spent % 60:02.0f}  {self.done}/{self.all}  {row.key}: "
                     f"{variant}, {repeat} of {self.times(row)}")
 
+    def line(self):
+        return self.on.own("floors", ["line1", "10000"], "floor", 1)["p50"]
+
+    def sample(self, row, variant):
+        """One at the usual distance of the processors, if that can be had; and its note."""
+        if row.place == "one" or row.section in NO_DISTANCE or not self.on.has_two:
+            return row.run(variant), ""
+        for tries in range(1, SAMPLE_TRIES + 1):
+            before = self.line()
+            values = row.run(variant)
+            after = self.line()
+            usual = self.distance.is_usual(before, after)
+            if usual or tries == SAMPLE_TRIES:
+                return {**values, "line": max(before, after)}, "" if usual else "far"
+        raise AssertionError
+
     def row(self, row):
         """All repeats of all variants.  What fails once is not tried again."""
         broken = set()
@@ -78,7 +103,8 @@ class Run:
                 if variant in broken:
                     continue
                 try:
-                    self.out.add(row, variant, repeat, row.run(variant), "ok")
+                    values, note = self.sample(row, variant)
+                    self.out.add(row, variant, repeat, values, "ok", note)
                 except (machine.Failed, ValueError, OSError) as e:
                     broken.add(variant)
                     self.failed.append(f"{row.key} ({variant}): {e}")
@@ -104,7 +130,7 @@ def measure(args, chosen, repeats, tmp):
         ("placement", f"two: server on processor {min(on.cpus['server'])}, client on "
                       f"{min(on.cpus['client'])}; one: both on the first; free: the scheduler's"),
     ]))
-    run = Run(out, [row for _, found in plan for row in found], repeats)
+    run = Run(out, [row for _, found in plan for row in found], repeats, on)
     try:
         for _, found in plan:
             for row in found:

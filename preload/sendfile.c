@@ -25,6 +25,12 @@ static ssize_t by_kernel(struct shmfd_stream *s, int out, int in, off_t *off, si
 	return shim_put(s, n);
 }
 
+/* pread(2) can not read it there; what sendfile(2) makes of that is the kernel's to say. */
+static bool is_no_file(ssize_t ret)
+{
+	return ret == -EBADF || ret == -EISDIR || ret == -ESPIPE || ret == -EINVAL;
+}
+
 /* A stream that a call of the kernel reads or writes by itself. */
 static void retreat_fd(int fd, enum shmfd_reason why)
 {
@@ -48,13 +54,14 @@ ssize_t sendfile(int out, int in, off_t *off, size_t len)
 	if (!s)
 		return real.sendfile(out, in, off, len);
 	from = off ? *off : lseek(in, 0, SEEK_CUR);
-	if (from < 0 || (real.fcntl(in, F_GETFL) & O_ACCMODE) == O_WRONLY) {
-		/* no file with positions: the kernel knows what to do */
-		shmfd_stream_retreat(s, SHMFD_WHY_SPLICE);
-		ret = shmfd_send(s, out, &(struct msghdr){ 0 }, MSG_MORE);
-	} else {
+	ret = -EBADF;
+	if (from >= 0) {
 		shim_test_retreat(s);
 		ret = shmfd_sendfile(s, out, in, from, len < 0x7ffff000 ? len : 0x7ffff000);
+	}
+	if (unlikely(is_no_file(ret))) {
+		shmfd_stream_retreat(s, SHMFD_WHY_SPLICE);
+		ret = shmfd_send(s, out, &(struct msghdr){ 0 }, MSG_MORE);
 	}
 	errno = saved;
 	if (ret == SHMFD_PASS)

@@ -104,7 +104,7 @@ void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds)
 	if (rounds > SOON_ROUNDS)
 		s->lag = 0;
 	else if (s->lag < s->lag_most)
-		s->lag += s->lag_most / LAG_STEPS;
+		s->lag = (uint16_t)(s->lag + s->lag_most / LAG_STEPS);
 	else
 		s->lag = s->lag_most;
 }

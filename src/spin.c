@@ -201,28 +201,27 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 			busy.yield.penalty_ns -= busy.yield.penalty_ns / 64;
 		return;
 	}
-	s->in_vain -= s->in_vain / VAIN_WEIGHT;
+	s->in_vain = (uint16_t)(s->in_vain - s->in_vain / VAIN_WEIGHT);
 	if (s->in_vain < VAIN_ON)
 		s->distance = 0;
 	else
-		s->distance /= 2;
+		s->distance = s->distance / 2;
 	s->skip = s->distance;
 }
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 {
 	struct shmfd_spin *s;
-	uint32_t most;
+	uint32_t most, next;
 
 	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
 		return;
 	s = sp->s;
-	s->in_vain += (256 - s->in_vain) / VAIN_WEIGHT;
+	s->in_vain = (uint16_t)(s->in_vain + (256 - s->in_vain) / VAIN_WEIGHT);
 	if (s->in_vain <= VAIN_OFF && !s->distance)
 		return;
 	most = block_ns <= SHORT_BLOCK_NS ? DISTANCE_SHORT : DISTANCE_MAX;
-	s->distance = s->distance < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2 * s->distance;
-	if (s->distance > most)
-		s->distance = most;
+	next = s->distance < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2u * s->distance;
+	s->distance = (uint16_t)(next < most ? next : most);
 	s->skip = s->distance;
 }

@@ -38,9 +38,9 @@
 
 /* What was learned about one waiter.  Zeroed is the initial state. */
 struct shmfd_spin {
-	uint32_t in_vain;		/* share of the latest spins, in 1/256 */
-	uint32_t distance;		/* off: waits between tries; 0: on */
-	uint32_t skip;			/* waits until the next try */
+	uint16_t in_vain;		/* share of the latest spins, in 1/256 */
+	uint16_t distance;		/* off: waits between tries; 0: on */
+	uint16_t skip;			/* waits until the next try */
 	uint32_t ceiling_ns;		/* of its own; 0: shmfd_spin_max_ns */
 };
 

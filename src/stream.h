@@ -85,12 +85,14 @@ enum shmfd_phase {
 struct shmfd_reg {
 	uint32_t set;		/* index of the set plus 1; 0: none */
 	int fd;			/* the number it was registered under */
-	uint32_t events;	/* what the host asked for */
 	uint64_t data;		/* the host's, never changed */
+	uint32_t events;	/* what the host asked for */
+	uint32_t watched;	/* what the kernel watches on the socket */
+	uint32_t served;	/* the set's count when it last had an event */
+	uint32_t next, prev;	/* hot list: stream index plus 1 */
 	bool tagged;		/* the kernel's set holds our tag and the link */
 	bool counted;		/* among the stream's pollers */
 	bool unlinked;		/* the link was taken out: it has ended */
-	uint32_t watched;	/* what the kernel watches on the socket */
 	bool fresh;		/* added or modified: report the present state */
 	bool parked;		/* deleted by the host, left in the kernel's set */
 	bool disarmed;		/* one-shot was delivered */
@@ -98,8 +100,6 @@ struct shmfd_reg {
 	bool hot;		/* in the hot list */
 	bool many;		/* registered more than once: kernel only */
 	bool lost;		/* its number was closed: the kernel's entry stays as it is */
-	uint32_t served;	/* the set's count when it last had an event */
-	uint32_t next, prev;	/* hot list: stream index plus 1 */
 };
 
 /* In `pollers`: the stream is registered in an epoll set.  Who raises one half
@@ -125,18 +125,18 @@ struct shmfd_stream {
 	_Atomic int fd;			/* one of its numbers */
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
-	uint64_t link_cookie;		/* of wait.link, once PAIRED */
 	_Atomic uint32_t partner;	/* of a socket pair: index of the other end plus 1 */
+	uint64_t link_cookie;		/* of wait.link, once PAIRED */
 	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
 					 * select; SHMFD_IN_SET: a set may sleep on it */
-	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
 	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
+	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
 	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
 	_Atomic uint64_t full_pos;	/* how far the peer had read then */
 	uint64_t lag_sent;		/* our own wr_pos at the last wait for input (quick.c) */
 	uint64_t lag_taken;		/* and rd_pos */
-	uint32_t lag, lag_most;		/* pauses before the next one, and at most */
 	uint32_t armed;			/* for its set, since bells were taken (epoll_wait.c) */
+	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */

@@ -125,7 +125,8 @@ static int lead_by_poll(const struct shmfd_wait *w, int64_t timeout_ns, int besi
  * the same time-out of the host is most often the same here, too. */
 static void set_link_timeout(struct shmfd_wait *w, int64_t timeout_ns)
 {
-	int64_t ms = timeout_ns < 0 ? 0 : (timeout_ns + 999999) / 1000000;
+	int64_t all = timeout_ns < 0 ? 0 : (timeout_ns + 999999) / 1000000;
+	int32_t ms = all < INT32_MAX ? (int32_t)all : INT32_MAX;
 	struct timeval t = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
 	if (ms == w->link_ms)
@@ -164,7 +165,7 @@ static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside, bool fragi
 			/* but for that time-out it would have been restarted */
 			return shmfd_wait_restarts() ? 0 : -EINTR;
 		if (n < 0 && errno == EAGAIN && !take_short(w) && timeout_ns > 0)
-			return -ETIMEDOUT;
+			return timeout_ns / 1000000 < INT32_MAX ? -ETIMEDOUT : 0;
 	}
 	if (n > 0 || !is_end(n))
 		return n < 0 && errno != EAGAIN ? -EINTR : 0;

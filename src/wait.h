@@ -72,7 +72,7 @@ struct shmfd_wait {
 	_Atomic uint32_t leader;	/* its thread id, 0: none */
 	_Atomic uint32_t followers;
 	_Atomic uint32_t blocked;	/* threads between enter and exit */
-	int64_t link_ms;		/* the link's SO_RCVTIMEO, -1: unknown; the leader's */
+	int32_t link_ms;		/* the link's SO_RCVTIMEO, -1: unknown; the leader's */
 	_Atomic uint32_t is_short;	/* a handler made that a moment */
 };
 

@@ -232,7 +232,7 @@ enum shmfd_reason {
 	SHMFD_WHY_NR
 };
 
-/* One stream.  512 bytes, 64-aligned, in the table: shared by this process and
+/* One stream.  384 bytes, 64-aligned, in the table: shared by this process and
  * its forked children, never mapped by the peer; read-only for `shmfd ss`.
  * Fields are grouped by the lock that covers them.  Counters are written by
  * whoever holds that lock and may be read torn-free at any time.
@@ -303,9 +303,8 @@ struct shmfd_record {
 	_Atomic uint32_t reg_restored;	/* epoll: the host's registration is back */
 	uint32_t drain_eof;		/* end-of-file stands at drain_end; under rx_lock */
 	_Atomic uint32_t reset_told;	/* the peer's reset was reported */
-	_Alignas(64) uint8_t pad3[128];
 };
-_Static_assert(sizeof(struct shmfd_record) == 512, "a record is 512 bytes");
+_Static_assert(sizeof(struct shmfd_record) == 384, "a record is 384 bytes");
 _Static_assert(offsetof(struct shmfd_record, rx_lock) == 64, "layout");
 _Static_assert(offsetof(struct shmfd_record, tx_lock) == 192, "layout");
 _Static_assert(offsetof(struct shmfd_record, meet_lock) == 320, "layout");
