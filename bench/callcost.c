@@ -11,8 +11,9 @@
  *   poll   poll without waiting, of such a stream
  *
  * ADDRESS is that of echo.c: a stream whose peer is that server, after some hundred round trips
- * on it and so many calls that whoever waits for the other end there has given up.  Calls are timed by the thousand.  Prints one line: ns for each call, the least and the
- * middle of all thousands.
+ * on it and so many calls that whoever waits for the other end there has given up.  Calls are
+ * timed by the thousand.  Prints one line: ns for each call, the least and the middle of all
+ * thousands.
  */
 #include "bench.h"
 

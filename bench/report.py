@@ -252,7 +252,8 @@ def markdown(folder):
     out += ["## Targets", "", ", ".join(f"{n} {word}" for word, n in counts.items()) + ".", ""]
     out += table(("work", "row", "variant", "figure", "must reach", "against", "reached", "",
                   "who holds the mark"), [[x or "-" for x in line] for line in lines])
-    out += [distances(folder), "Medians; ± is half the distance from least to most, in percent of the median, of the "
+    out += [distances(folder), "",
+            "Medians; ± is half the distance from least to most, in percent of the median, of the "
             "first figure of a cell.", "\"By ring\" is the least share of the client's bytes in "
             "the preloaded runs of a row.", ""]
     sections = {}

@@ -36,7 +36,7 @@ int recvmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags, struct times
 		ret = -shmfd_take_any_error(s, fd);
 	errno = saved;
 	while (!ret && i < nr && !(i && shmfd_error_is_next(s, fd))) {
-		ssize_t n = recvmsg(fd, &v[i].msg_hdr, (flags & ~MSG_WAITFORONE) |
+		ssize_t n = shim_recvmsg(fd, &v[i].msg_hdr, (flags & ~MSG_WAITFORONE) |
 				    (i && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0));
 
 		if (n < 0)
@@ -65,7 +65,7 @@ int sendmmsg(int fd, struct mmsghdr *v, unsigned int nr, int flags)
 		return real.sendmmsg(fd, v, nr, flags);
 	}
 	for (i = 0; i < nr; i++) {
-		ssize_t n = sendmsg(fd, &v[i].msg_hdr, flags);
+		ssize_t n = shim_sendmsg(fd, &v[i].msg_hdr, flags);
 
 		if (n < 0)
 			break;

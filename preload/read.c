@@ -43,7 +43,7 @@ static SHIM_LONG ssize_t read_stream(int fd, void *buf, size_t len)
 
 	if (!s)
 		return real.read(fd, buf, len);
-	ret = receive_quick(s, buf, v.iov_len);
+	ret = receive_quick(s, buf, len);
 	if (likely(ret > 0))
 		return shim_put(s, ret);
 	do {
@@ -100,7 +100,7 @@ ssize_t readv(int fd, const struct iovec *iov, int nr)
 	return readv_stream(fd, iov, nr);
 }
 
-static SHIM_LONG ssize_t recvmsg_stream(int fd, struct msghdr *msg, int flags)
+SHIM_LONG ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct shmfd_stream *s = shim_get(fd);
 	ssize_t ret;
@@ -124,7 +124,7 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	if (shim_passes(fd))
 		return shim_real_table.recvmsg(fd, msg, flags);
-	return recvmsg_stream(fd, msg, flags);
+	return shim_recvmsg(fd, msg, flags);
 }
 
 static SHIM_LONG ssize_t recvfrom_stream(int fd, void *buf, size_t len, int flags,

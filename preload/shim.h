@@ -178,6 +178,9 @@ static inline ssize_t shim_outcome(ssize_t n)
 	return n < 0 ? -errno : n;
 }
 
+/* recvmsg and sendmsg, for what is made of them (mmsg.c): errno, -1. */
+ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
+ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
 /* Streams among the descriptors of @msg go back to the kernel first (write.c). */
 void shim_before_passing(const struct msghdr *msg);
 

@@ -180,7 +180,7 @@ void shim_before_passing(const struct msghdr *msg)
 	}
 }
 
-ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+SHIM_LONG ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct shmfd_stream *s = shim_get(fd);
 	ssize_t ret;
@@ -198,6 +198,11 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.sendmsg(fd, msg, flags));
 	return shim_put_send(s, ret, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return shim_sendmsg(fd, msg, flags);
 }
 
 static ssize_t pwritev2_stream(int fd, const struct iovec *iov, int nr, int flags)

@@ -50,7 +50,6 @@
 
 #define SETS		1024u
 
-
 static struct shmfd_set sets[SETS];
 uint32_t shmfd_set_prefix;
 /* For shmfd_lock: sets are private to the process. */

@@ -489,6 +489,7 @@ size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 		       void *buf, size_t room)
 {
 	uint64_t pos = rec->rd_pos;
+	uint32_t part = 0;
 	size_t done = 0;
 
 	if (rec->rd_part || rec->drain_end)
@@ -499,14 +500,17 @@ size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 		uint32_t len = (uint32_t)(header >> 32);
 
 		if ((uint32_t)header != SHMFD_TAG_DATA || !len || len > RECORD_MAX ||
-		    record_bytes(len) > r->cap - off || len > room - done)
+		    record_bytes(len) > r->cap - off)
 			break;
-		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, len);
-		done += len;
-		pos += record_bytes(len);
+		if (len > room - done)
+			part = (uint32_t)(room - done);
+		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, part ? part : len);
+		done += part ? part : len;
+		if (!part)
+			pos += record_bytes(len);
 	}
 	if (done)
-		publish_rd(r, rec, pos, 0);
+		publish_rd(r, rec, pos, part);
 	return done;
 }
 

@@ -124,8 +124,8 @@ bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
 		    const void *data, size_t len);
 
 /*
- * Copies whole records to @buf as long as they fit into @room.  Returns bytes, 0 also
- * where anything but such a record comes next: shmfd_ring_readv() says what.
+ * Copies what is there to @buf, @room bytes at most, up to anything but data.  Returns
+ * bytes, 0 also where the consumer stands within a record: shmfd_ring_readv() goes on.
  */
 size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 		       void *buf, size_t room);

@@ -300,6 +300,44 @@ static void test_a_lap_grows(void **state)
 	end();
 }
 
+/* The short ways move the same bytes as the long ones, in any mixture. */
+static void test_short_ways_and_long_ones_mix(void **state)
+{
+	static uint8_t src[65536], dst[65536];
+	uint32_t seed = 1;
+	size_t sent = 0, taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(src); i++)
+		src[i] = (uint8_t)(i * 7 + (i >> 8));
+	begin(65536);
+	while (taken < 50 * sizeof(src)) {
+		size_t len, n, want = sent - taken;
+
+		seed = seed * 1103515245 + 12345;
+		len = 1 + (seed >> 16) % ((seed >> 8) % 4 ? 100 : 3000);
+		if (len > sizeof(src) - sent % sizeof(src))
+			len = sizeof(src) - sent % sizeof(src);
+		if (seed % 2 && shmfd_ring_put(&ring, &out, src + sent % sizeof(src), len))
+			sent += len;
+		else
+			sent += (size_t)put(src + sent % sizeof(src), len);
+		seed = seed * 1103515245 + 12345;
+		want = sent - taken;
+		len = 1 + (seed >> 16) % ((seed >> 8) % 4 ? 150 : 5000);
+		n = shmfd_ring_take(&ring, &in, dst, len);
+		/* all that is there and fits, or the long way is to be taken */
+		if (n)
+			assert_int_equal(n, want < len ? want : len);
+		else if (seed % 3)
+			n = (size_t)take(dst, len);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(dst[i], src[(taken + i) % sizeof(src)]);
+		taken += n;
+	}
+	end();
+}
+
 /* ---- boundaries ----------------------------------------------------------- */
 
 /* However the ring was filled: EOF and END fit, and all comes out. */
@@ -685,6 +723,7 @@ int main(void)
 		cmocka_unit_test(test_reserve_and_commit_a_part),
 		cmocka_unit_test(test_empty_ring_wraps_early),
 		cmocka_unit_test(test_a_lap_grows),
+		cmocka_unit_test(test_short_ways_and_long_ones_mix),
 		cmocka_unit_test(test_marks_fit_at_every_fill_level),
 		cmocka_unit_test(test_positions_may_pass_64_bits),
 		cmocka_unit_test(test_room_is_not_promised_in_vain),
