@@ -497,15 +497,15 @@ size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 	while (done < room) {
 		uint32_t off = (uint32_t)(pos & (r->cap - 1));
 		uint64_t header = load_acquire(shmfd_ring_slot(r, pos)); /* [ring.H] */
-		uint32_t len = (uint32_t)(header >> 32);
+		uint32_t len = (uint32_t)(header >> 32), run = len;
 
 		if ((uint32_t)header != SHMFD_TAG_DATA || !len || len > RECORD_MAX ||
 		    record_bytes(len) > r->cap - off)
 			break;
-		if (len > room - done)
-			part = (uint32_t)(room - done);
-		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, part ? part : len);
-		done += part ? part : len;
+		if (run > room - done)
+			run = part = (uint32_t)(room - done);
+		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, run);
+		done += run;
 		if (!part)
 			pos += record_bytes(len);
 	}
