@@ -7,6 +7,8 @@
  *   floors ring SIZE COUNT      round trips of SIZE bytes through two bare rings (src/ring.c)
  *   floors stream SIZE SECONDS  SIZE-byte writes one way through a bare ring
  *   floors memcpy SIZE SECONDS  copies of SIZE bytes by one CPU from where a stream's would come
+ *   floors give SIZE SECONDS    copies to SIZE bytes that the other CPU has just read
+ *   floors take SIZE SECONDS    copies from SIZE bytes that the other CPU has just written
  *
  * All but memcpy run in two processes, one on each CPU, which look without a pause: no sockets,
  * no sleeping, no system call.  Round trips are timed one by one like those of pingpong.c, COUNT
@@ -232,10 +234,55 @@ static void copies(size_t size, double seconds)
 	       (double)nr * (double)size / 1e6 / seconds, (double)nr / 1e6 / seconds);
 }
 
+/* ---- memory that goes to and fro ------------------------------------------- */
+
+static uint64_t copy_ns(void *to, const void *from, size_t size)
+{
+	uint64_t start = bench_now_ns();
+
+	memcpy(to, from, size);
+	__asm__ volatile("" : : "r"(to) : "memory");
+	return bench_now_ns() - start;
+}
+
+/* One writes, then the other reads; only what one of the two does is counted. */
+static void give_and_take(int counts_take, size_t size, double seconds)
+{
+	char *own = get_memory(size, MAP_PRIVATE), *both = get_memory(size, MAP_SHARED);
+	uint64_t ns = 0, end, turn, bytes = 0;
+	pid_t other = bench_fork();
+
+	bench_pin("two", other == 0);
+	memset(own, 'x', size);
+	for (turn = 1; other == 0; turn++) {
+		while (load_acquire(&shared->there) != turn)
+			cpu_pause();
+		shared->back_payload[0] = copy_ns(own, both, size);
+		store_release(&shared->back, turn);
+	}
+	end = bench_now_ns() + (uint64_t)(seconds * 1e9);
+	do {
+		uint64_t mine = copy_ns(both, own, size);
+
+		store_release(&shared->there, turn);
+		while (load_acquire(&shared->back) != turn)
+			cpu_pause();
+		/* the first rounds meet memory that nobody has touched */
+		if (turn++ > 16) {
+			ns += counts_take ? shared->back_payload[0] : mine;
+			bytes += size;
+		}
+	} while (bench_now_ns() < end || !bytes);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	printf("floors %s two size=%zu: %.1f MB/s\n", counts_take ? "take" : "give", size,
+	       (double)bytes * 1e3 / (double)ns);
+}
+
 __attribute__((noreturn)) static void usage(void)
 {
 	fprintf(stderr, "usage: floors line1|line2 COUNT | ring SIZE COUNT | "
-			"stream|memcpy SIZE SECONDS\n");
+			"stream|memcpy|give|take SIZE SECONDS\n");
 	exit(2);
 }
 
@@ -259,6 +306,8 @@ int main(int argc, char **argv)
 		stream(size, strtod(argv[3], NULL));
 	else if (!strcmp(mode, "memcpy"))
 		copies(size, strtod(argv[3], NULL));
+	else if (!strcmp(mode, "give") || !strcmp(mode, "take"))
+		give_and_take(mode[0] == 't', size, strtod(argv[3], NULL));
 	else
 		usage();
 	return 0;

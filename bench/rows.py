@@ -65,6 +65,10 @@ def floors(b):
         yield row(f"bare ring {size} B", ["ring", str(size), count])
     for size in b.pick((8, 64, 1024, 16384, 131072, 1048576), (64, 16384)):
         yield row(f"bare ring, one way {size} B", ["stream", str(size), str(seconds)])
+    for size in b.pick((16384, 131072, 1048576), (131072,)):
+        for mode, what in (("give", "written"), ("take", "read")):
+            yield row(f"{what} after the other processor had it, {size} B",
+                      [mode, str(size), str(seconds)])
     for size in b.pick((1024, 16384, 131072), (16384,)):
         yield row(f"memcpy {size} B", ["memcpy", str(size), str(seconds)], "one")
 

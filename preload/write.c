@@ -26,13 +26,14 @@ static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, 
 	return ret;
 }
 
-/* The short way of write and send: bytes, or 0. */
-static inline ssize_t transmit_quick(struct shmfd_stream *s, int fd, const void *buf, size_t len)
+/* The short way: bytes, or 0. */
+static inline ssize_t transmit_quick(struct shmfd_stream *s, int fd, const struct iovec *iov,
+				     size_t nr)
 {
-	if (unlikely(shim_test_retreat_every))
+	if (unlikely(shim_test_retreat_every || shmfd_is_bad_pointer(iov, sizeof(*iov))))
 		return 0;
 	shmfd_cancel_point();
-	return shmfd_send_quick(s, fd, buf, len);
+	return shmfd_send_quick(s, fd, iov, nr);
 }
 
 /* The result of a real send: libc raised SIGPIPE itself. */
@@ -55,7 +56,7 @@ static SHIM_LONG ssize_t write_stream(int fd, const void *buf, size_t len)
 
 	if (!s)
 		return real.write(fd, buf, len);
-	ret = transmit_quick(s, fd, buf, len);
+	ret = len > v.iov_len ? 0 : transmit_quick(s, fd, &v, 1);
 	if (likely(ret > 0))
 		return shim_put(s, ret);
 	ret = len > SSIZE_MAX ? -EFAULT : transmit(s, fd, &m, 0);
@@ -94,6 +95,9 @@ static SHIM_LONG ssize_t writev_stream(int fd, const struct iovec *iov, int nr)
 
 	if (!s)
 		return real.writev(fd, iov, nr);
+	ret = nr < 1 ? 0 : transmit_quick(s, fd, iov, (size_t)nr);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	ret = nr < 0 ? -EINVAL : is_empty(&m) ? 0 : transmit(s, fd, &m, 0);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.writev(fd, iov, nr));
@@ -143,7 +147,7 @@ static SHIM_LONG ssize_t send_stream(int fd, const void *buf, size_t len, int fl
 
 	if (!s)
 		return real.send(fd, buf, len, flags);
-	ret = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL) ? 0 : transmit_quick(s, fd, buf, len);
+	ret = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL) ? 0 : transmit_quick(s, fd, &v, 1);
 	if (likely(ret > 0))
 		return shim_put(s, ret);
 	ret = transmit(s, fd, &m, flags);
@@ -194,6 +198,10 @@ SHIM_LONG ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags)
 		shim_before_passing(msg);
 	if (!s)
 		return real.sendmsg(fd, msg, flags);
+	ret = (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) || msg->msg_controllen || msg->msg_name ?
+		0 : transmit_quick(s, fd, msg->msg_iov, msg->msg_iovlen);
+	if (likely(ret > 0))
+		return shim_put(s, ret);
 	ret = transmit(s, fd, msg, flags);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.sendmsg(fd, msg, flags));

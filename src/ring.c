@@ -189,7 +189,7 @@ static inline size_t beside_header(uint64_t pos)
 }
 
 bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
-		    const void *data, size_t len)
+		    const struct iovec *iov, size_t iov_nr, size_t len)
 {
 	uint64_t pos = rec->wr_pos, next, used = pos - rec->rd_cache;
 	uint32_t off = (uint32_t)(pos & (r->cap - 1));
@@ -206,11 +206,20 @@ bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
 	cpu_prefetch_write(shmfd_ring_slot(r, next + PUT_AHEAD));
 	/* relaxed: ordered by the publication below */
 	store_relaxed(shmfd_ring_slot(r, next), 0);
-	if (len > first) {
-		memcpy(to + first, (const uint8_t *)data + first, len - first);
+	if (iov_nr > 1) {
+		for (; iov_nr; to += iov->iov_len, iov++, iov_nr--)
+			memcpy(to, iov->iov_base, iov->iov_len);
+	} else if (len > first) {
+		/* last what lies beside the header: the consumer looks at that line, and
+		 * would take it away while others are waited for */
+		memcpy(to + first, (const uint8_t *)iov->iov_base + first, len - first);
+		memcpy(to, iov->iov_base, first);
+	} else {
+		memcpy(to, iov->iov_base, len);
 	}
-	memcpy(to, data, len < first ? len : first);
+	/* [ring.H] publishes the bytes; [wait.S] full fence */
 	xchg_seq_cst(shmfd_ring_slot(r, pos), shmfd_header(SHMFD_TAG_DATA, (uint32_t)len));
+	/* last: see shmfd_ring_mend_tx */
 	rec->wr_pos = next;
 	return true;
 }

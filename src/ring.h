@@ -115,13 +115,13 @@ ssize_t shmfd_ring_writev(const struct shmfd_ring *r, struct shmfd_record *rec,
 			  const struct iovec *iov, size_t iov_nr, size_t skip);
 
 /*
- * The same for one short buffer, in the common case: false, and nothing done, where it
- * takes a look at the consumer, a wrap or more room, or @len is 0 or beyond
+ * The same for short buffers of @len bytes in all, in the common case: false, and nothing
+ * done, where it takes a look at the consumer, a wrap or more room, or @len is 0 or beyond
  * SHMFD_RING_PUT_MAX; shmfd_ring_writev() does those.
  */
 #define SHMFD_RING_PUT_MAX	2048u
 bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
-		    const void *data, size_t len);
+		    const struct iovec *iov, size_t iov_nr, size_t len);
 
 /*
  * Copies what is there to @buf, @room bytes at most, up to anything but data.  Returns
