@@ -42,6 +42,11 @@ static inline uint64_t next_lap(const struct shmfd_ring *r, uint64_t pos)
 	return (pos | (r->cap - 1)) + 1;
 }
 
+static inline const uint8_t *record_data(const struct shmfd_ring *r, uint64_t pos)
+{
+	return r->base + (pos & (r->cap - 1)) + SHMFD_HEADER_BYTES;
+}
+
 /* Looks at the consumer's position.  False if it is impossible. */
 static bool look(const struct shmfd_ring *r, struct shmfd_record *rec)
 {
@@ -344,7 +349,7 @@ size_t shmfd_ring_room(const struct shmfd_ring *r, struct shmfd_record *rec)
  * Loads and checks the header at @pos.  Returns its tag, *ret_len; -EPROTO if
  * no producer of ours wrote that.
  */
-static int header_at(const struct shmfd_ring *r, uint64_t pos, uint32_t *ret_len)
+static inline int header_at(const struct shmfd_ring *r, uint64_t pos, uint32_t *ret_len)
 {
 	uint64_t header = load_acquire(shmfd_ring_slot(r, pos)); /* [ring.H] */
 	uint32_t tag = (uint32_t)header;
@@ -368,7 +373,7 @@ static int header_at(const struct shmfd_ring *r, uint64_t pos, uint32_t *ret_len
 }
 
 /* The tag at *pos, after passing at most one WRAP.  Two in a row are rubbish. */
-static int tag_at(const struct shmfd_ring *r, const struct shmfd_record *rec,
+static inline int tag_at(const struct shmfd_ring *r, const struct shmfd_record *rec,
 		  uint64_t *pos, uint32_t *ret_len)
 {
 	int tag;
@@ -504,16 +509,17 @@ size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 	if (rec->rd_part || rec->drain_end)
 		return 0;
 	while (done < room) {
-		uint32_t off = (uint32_t)(pos & (r->cap - 1));
-		uint64_t header = load_acquire(shmfd_ring_slot(r, pos)); /* [ring.H] */
-		uint32_t len = (uint32_t)(header >> 32), run = len;
+		uint32_t len, run;
+		int tag = tag_at(r, rec, &pos, &len);
 
-		if ((uint32_t)header != SHMFD_TAG_DATA || !len || len > RECORD_MAX ||
-		    record_bytes(len) > r->cap - off)
+		if (tag == (int)SHMFD_TAG_NONE || tag == (int)SHMFD_TAG_EOF)
 			break;
+		if (unlikely(tag != (int)SHMFD_TAG_DATA))
+			return 0;
+		run = len;
 		if (run > room - done)
 			run = part = (uint32_t)(room - done);
-		memcpy((uint8_t *)buf + done, r->base + off + SHMFD_HEADER_BYTES, run);
+		memcpy((uint8_t *)buf + done, record_data(r, pos), run);
 		done += run;
 		if (!part)
 			pos += record_bytes(len);

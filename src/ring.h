@@ -124,8 +124,9 @@ bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
 		    const struct iovec *iov, size_t iov_nr, size_t len);
 
 /*
- * Copies what is there to @buf, @room bytes at most, up to anything but data.  Returns
- * bytes, 0 also where the consumer stands within a record: shmfd_ring_readv() goes on.
+ * Copies what is there to @buf, @room bytes at most.  Returns bytes, or 0: nothing is
+ * there, or something that takes the long way, shmfd_ring_readv(): the consumer stands
+ * within a record, or an END comes within @room.  *buf may have changed then.
  */
 size_t shmfd_ring_take(const struct shmfd_ring *r, struct shmfd_record *rec,
 		       void *buf, size_t room);
