@@ -56,7 +56,8 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
 	uint32_t attn;
 	bool done;
 
-	if (unlikely(!len || !is_plain(rec, &rec->tx_mode) || load_relaxed(&s->full_since) || rec->since_look + 1 >= SHMFD_LOOK_EVERY ||
+	if (unlikely(!len || !is_plain(rec, &rec->tx_mode) || load_relaxed(&s->full_since) ||
+		     rec->since_look + 1 >= SHMFD_LOOK_EVERY ||
 		     shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN))
 		return 0;
 	if (unlikely(shmfd_lock(rec, &rec->tx_lock)))
