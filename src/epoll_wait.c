@@ -20,8 +20,8 @@
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
 #define MS_NS		1000000
-/* EP_MAX_EVENTS of linux/fs/eventpoll.c */
 #define BELLS_UNREAD	64	/* the link takes some 270 (net.core.wmem_default) */
+/* EP_MAX_EVENTS of linux/fs/eventpoll.c */
 #define EVENTS_MAX	(INT_MAX / (int)sizeof(struct epoll_event))
 
 /* Level-triggered, and the kernel knows a part: what it says now. */
