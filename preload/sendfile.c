@@ -53,6 +53,8 @@ ssize_t sendfile(int out, int in, off_t *off, size_t len)
 	s = shim_get(out);
 	if (!s)
 		return real.sendfile(out, in, off, len);
+	if (!len)	/* nothing moves: the kernel looks at the numbers only */
+		return shim_put(s, shim_outcome(real.sendfile(out, in, off, len)));
 	from = off ? *off : lseek(in, 0, SEEK_CUR);
 	ret = -EBADF;
 	if (from >= 0) {

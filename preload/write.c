@@ -30,7 +30,8 @@ static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, 
 static inline ssize_t transmit_quick(struct shmfd_stream *s, int fd, const struct iovec *iov,
 				     size_t nr)
 {
-	if (unlikely(shim_test_retreat_every || shmfd_is_bad_pointer(iov, sizeof(*iov))))
+	if (unlikely(shim_test_retreat_every || nr > IOV_MAX ||
+		     shmfd_is_bad_pointer(iov, nr * sizeof(*iov))))
 		return 0;
 	shmfd_cancel_point();
 	return shmfd_send_quick(s, fd, iov, nr);

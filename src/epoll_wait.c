@@ -147,7 +147,6 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
 			}
 		} else if (e->served - s->reg.served > IDLE_WAITS) {
 			shmfd_ready_arm(s, s->reg.events);
-			s->armed++;
 			bits = report(s, 0);
 			if (bits) {
 				emit(&ev[n++], s, bits);
@@ -193,8 +192,8 @@ static void link_event(struct shmfd_stream *s, uint32_t events)
 		do {
 			n = shmfd_wait_drain(&s->wait);
 		} while (n == SHMFD_WAIT_DRAIN_MOST);
-	} else if (s->armed >= BELLS_UNREAD / 2) {
-		s->armed = 0;
+	} else if (load_relaxed(&s->armed) >= BELLS_UNREAD / 2) {
+		store_relaxed(&s->armed, 0);
 		n = shmfd_wait_drain(&s->wait);
 	}
 	if (n < 0)
@@ -422,7 +421,6 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 
 		next = s->reg.next;
 		shmfd_ready_arm(s, s->reg.events);
-		s->armed++;
 		if (n >= max)
 			continue;
 		bits = report(s, 0);

@@ -103,9 +103,9 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len)
 void shmfd_recv_lag(struct shmfd_stream *s)
 {
 	const struct shmfd_record *rec = shmfd_stream_record(s);
-	/* plain loads: hints */
-	uint64_t sent = *(const volatile uint64_t *)&rec->wr_pos;
-	uint64_t taken = *(const volatile uint64_t *)&rec->rd_pos;
+	/* relaxed: hints */
+	uint64_t sent = load_relaxed(&rec->ring_tx_bytes);
+	uint64_t taken = load_relaxed(&rec->ring_rx_bytes);
 
 	if (s->lag_sent != sent) {	/* it answers: the next one waits for us */
 		s->lag_sent = sent;

@@ -117,8 +117,8 @@ static void grow_lap(const struct shmfd_ring *r, struct shmfd_record *rec)
 static bool wraps_early(const struct shmfd_ring *r, struct shmfd_record *rec,
 			size_t want, uint32_t off)
 {
-	/* a plain load, of the other direction: a hint */
-	uint64_t heard = *(const volatile uint64_t *)&rec->rd_pos;
+	/* relaxed: of the other direction, a hint */
+	uint64_t heard = load_relaxed(&rec->ring_rx_bytes);
 	bool answered = heard != rec->lap_heard;
 
 	rec->lap_heard = heard;

@@ -18,6 +18,7 @@
 #include "sys.h"
 
 #define ROOM_PART	4	/* a writer wakes when this part of the ring is free */
+#define SHORT_WRITE	(PIPE_BUF + 1024u)	/* one that goes as a whole, and a wrap */
 #define SPIN_LOOKS	16
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
 
@@ -125,10 +126,15 @@ bool shmfd_send_has_room(struct shmfd_stream *s)
 {
 	const struct shmfd_record *rec = shmfd_stream_record(s);
 	uint64_t pos = load_seq_cst(&s->tx.dir->rd_pos); /* [ring.R] */
+	uint64_t cap = s->tx.cap, room = cap - (rec->wr_pos - pos), need = cap / ROOM_PART;
 
+	/* before the reader has come to an early wrap the lap is all there is */
+	if (rec->wrap_pos && pos <= rec->wrap_pos)
+		need = (rec->wrap_pos & (cap - 1)) / ROOM_PART;
+	if (need < SHORT_WRITE)
+		need = SHORT_WRITE;
 	/* an impossible position ends the wait: the next write finds it */
-	return rec->wr_pos - pos <= s->tx.cap - s->tx.cap / ROOM_PART ||
-		rec->wr_pos - pos > s->tx.cap || is_frozen(s);
+	return room >= need || is_frozen(s);
 }
 
 /* The same for one that waits to write: after a shutdown EPIPE is due. */
@@ -329,7 +335,7 @@ static ssize_t attempt(struct transmit *t, bool dontwait)
 		return t->done ? (ssize_t)t->done : dontwait ? -EAGAIN : -EINTR;
 	switch (load_relaxed(&rec->tx_mode)) {
 	case SHMFD_MODE_RING:
-		if (t->msg->msg_name && rec->family == AF_UNIX) {
+		if (t->msg->msg_name && t->msg->msg_namelen && rec->family == AF_UNIX) {
 			shmfd_unlock(rec, &rec->tx_lock);
 			return -EISCONN;
 		}

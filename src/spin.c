@@ -124,8 +124,10 @@ static uint32_t ceiling_of(const struct shmfd_spin *s)
 
 static uint32_t budget_of(struct shmfd_spin *s)
 {
-	if (s->skip) {
-		s->skip--;
+	uint16_t skip = s->skip;	/* once: threads share it */
+
+	if (skip) {
+		s->skip = (uint16_t)(skip - 1);
 		return 0;
 	}
 	return has_competition() ? 0 : ceiling_of(s);

@@ -133,9 +133,9 @@ struct shmfd_stream {
 	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
 	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
 	_Atomic uint64_t full_pos;	/* how far the peer had read then */
-	uint64_t lag_sent;		/* our own wr_pos at the last wait for input (quick.c) */
-	uint64_t lag_taken;		/* and rd_pos */
-	uint32_t armed;			/* for its set, since bells were taken (epoll_wait.c) */
+	uint64_t lag_sent;		/* ring_tx_bytes at the last wait for input (quick.c) */
+	uint64_t lag_taken;		/* and ring_rx_bytes */
+	_Atomic uint32_t armed;		/* for its set, since bells were taken (epoll_wait.c) */
 	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;

@@ -290,7 +290,7 @@ struct shmfd_record {
 	_Atomic uint64_t ring_tx_msgs;
 	int64_t sndtimeo_ns;
 	uint64_t look_rd;		/* reader's position at the last look at the link */
-	uint64_t lap_heard;		/* our own rd_pos when the last lap was over */
+	uint64_t lap_heard;		/* ring_rx_bytes when the last lap was over */
 	uint64_t wrap_pos;		/* wr_pos at the last early wrap, 0: none */
 
 	/* line 5: meeting; under meet_lock */

@@ -9,7 +9,7 @@
 #include <limits.h>
 
 #define WRITERS 6
-#define RECORDS 150
+#define RECORDS 1200	/* of one writer more than a ring holds */
 
 struct record {
 	uint32_t length;
