@@ -9,7 +9,6 @@
 #include <limits.h>
 
 #define WRITERS 6
-#define RECORDS 1200	/* of one writer more than a ring holds */
 
 struct record {
 	uint32_t length;
@@ -19,6 +18,18 @@ struct record {
 };
 
 static int stream;
+
+/* TCP lets go of a socket whose buffer is full: only AF_UNIX is filled. */
+static bool is_filled(void)
+{
+	return !duo_is_tcp();
+}
+
+/* Of one writer; more than a ring of 2 MiB holds, where it is to be filled. */
+static uint32_t records(void)
+{
+	return is_filled() ? 1200 : 150;
+}
 
 static size_t length_of(uint32_t writer, uint32_t number)
 {
@@ -30,7 +41,7 @@ static void writer(void *arg)
 	uint32_t me = (uint32_t)(uintptr_t)arg;
 	struct record r;
 
-	for (uint32_t i = 0; i < RECORDS; i++) {
+	for (uint32_t i = 0; i < records(); i++) {
 		size_t len = length_of(me, i);
 		ssize_t n;
 
@@ -58,12 +69,6 @@ static void run_writers(uintptr_t from, uintptr_t to, bool sleep)
 	}
 	for (uintptr_t i = from; i < to; i++)
 		duo_thread_join(&threads[i]);
-}
-
-/* TCP lets go of a socket whose buffer is full: only AF_UNIX is filled. */
-static bool is_filled(void)
-{
-	return !duo_is_tcp();
 }
 
 static void client(int fd)
