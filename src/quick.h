@@ -19,6 +19,8 @@
 ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov, size_t nr);
 ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len);
 
+/* What a lag takes at most, about; a shorter spin has none. */
+#define SHMFD_LAG_NS	10000u
 /*
  * Before a receiver on another processor than its writer begins to look, and after:
  * after @rounds of looks it found something, or UINT32_MAX: nothing.

@@ -452,7 +452,7 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 
 	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
 		return false;
-	if (sp->budget_ns)
+	if (sp->budget_ns >= SHMFD_LAG_NS)
 		shmfd_recv_lag(s);
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
