@@ -181,8 +181,18 @@ static void hung_up(struct shmfd_stream *s)
 
 /*
  * The link has something.  It is edge-triggered: each bell is an event, though others
- * lie there unread, so they are taken now and then only, before there are so many that
- * the peer's next one would not be taken in (two for each arming at most).
+ * lie there unread, so they are taken now and then only, which saves a system call for
+ * each wake-up.  Where that could go wrong:
+ *  - the link is full, the peer's bell is refused (EAGAIN) and no edge comes: a peer of
+ *    ours sends one bell for each arming at most, and those are counted
+ *  - the bell comes before the set sleeps: its event waits in the kernel's set
+ *  - the bell comes between the event and its taking, and is taken with the others: its
+ *    own event comes all the same; the look at the ring follows the taking
+ *  - the peer dies: the end is an edge of its own, and stays true (HUP, RDHUP)
+ *  - a single call sleeps on the link next: bells left there are wakes for nothing
+ *  - a forked child that waits in the set takes events of the parent: it makes the set
+ *    plain first, and the link's end reaches both
+ * A peer that scribbles or floods loses its own wake-ups.
  */
 static void link_event(struct shmfd_stream *s, uint32_t events)
 {
@@ -192,7 +202,7 @@ static void link_event(struct shmfd_stream *s, uint32_t events)
 		do {
 			n = shmfd_wait_drain(&s->wait);
 		} while (n == SHMFD_WAIT_DRAIN_MOST);
-	} else if (load_relaxed(&s->armed) >= BELLS_UNREAD / 2) {
+	} else if (load_relaxed(&s->armed) >= BELLS_UNREAD) {
 		store_relaxed(&s->armed, 0);
 		n = shmfd_wait_drain(&s->wait);
 	}

@@ -14,7 +14,9 @@
  * R: the limit that a hiding thread has noted is seen with the word that says so.
  *
  * Concurrency: plain loads and stores of one word; the kernel hands a number
- * to one caller at a time, so two threads never set the same one.
+ * to one caller at a time, so two threads never set the same one.  But PLAIN is set by a
+ * data call, beside which another thread may close the number: by CAS, from the word that
+ * the call began with, whose stream it holds, so that the index is no other's by then.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -117,10 +117,8 @@ void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events)
 	if (!s->seg)
 		return;
 	if (events & OUT_BITS)
-		shmfd_sleep_set(&s->tx.dir->room_sleep);
-	shmfd_sleep_set(&s->rx.dir->attn); /* [wait.S] */
-	/* a hint; see link_event in epoll_wait.c */
-	counter_add(&s->armed, 1);
+		shmfd_stream_arm(s, &s->tx.dir->room_sleep); /* [wait.S] */
+	shmfd_stream_arm(s, &s->rx.dir->attn); /* [wait.S] */
 }
 
 /* ---- poll ------------------------------------------------------------------ */

@@ -181,7 +181,7 @@ static int wait_room(struct transmit *t)
 		return 0;
 	}
 	turn = shmfd_wait_turn(&s->wait);
-	shmfd_sleep_set(&s->tx.dir->room_sleep); /* [wait.S] */
+	shmfd_stream_arm(s, &s->tx.dir->room_sleep); /* [wait.S] */
 	if (has_room(s, t->rec)) {
 		shmfd_wait_exit(&s->wait);
 		return 0;

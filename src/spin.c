@@ -196,6 +196,7 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 void shmfd_spin_paid(const struct shmfd_spinner *sp)
 {
 	struct shmfd_spin *s = sp->s;
+	uint32_t vain;
 
 	if (!sp->budget_ns) {
 		if (!lost_by_yield(sp, sp->last ? shmfd_now_ns() : 0) &&
@@ -203,27 +204,30 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 			busy.yield.penalty_ns -= busy.yield.penalty_ns / 64;
 		return;
 	}
-	s->in_vain = (uint16_t)(s->in_vain - s->in_vain / VAIN_WEIGHT);
-	if (s->in_vain < VAIN_ON)
-		s->distance = 0;
-	else
-		s->distance = s->distance / 2;
+	/* once, here and below: threads share it */
+	vain = s->in_vain;
+	vain -= vain / VAIN_WEIGHT;
+	s->in_vain = (uint16_t)vain;
+	s->distance = vain < VAIN_ON ? 0 : s->distance / 2;
 	s->skip = s->distance;
 }
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 {
 	struct shmfd_spin *s;
-	uint32_t most, next;
+	uint32_t most, next, vain;
 
 	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
 		return;
 	s = sp->s;
-	s->in_vain = (uint16_t)(s->in_vain + (256 - s->in_vain) / VAIN_WEIGHT);
-	if (s->in_vain <= VAIN_OFF && !s->distance)
+	vain = s->in_vain;
+	vain += (256 - vain) / VAIN_WEIGHT;
+	s->in_vain = (uint16_t)vain;
+	next = s->distance;
+	if (vain <= VAIN_OFF && !next)
 		return;
 	most = block_ns <= SHORT_BLOCK_NS ? DISTANCE_SHORT : DISTANCE_MAX;
-	next = s->distance < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2u * s->distance;
+	next = next < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2 * next;
 	s->distance = (uint16_t)(next < most ? next : most);
 	s->skip = s->distance;
 }

@@ -135,7 +135,7 @@ struct shmfd_stream {
 	_Atomic uint64_t full_pos;	/* how far the peer had read then */
 	uint64_t lag_sent;		/* ring_tx_bytes at the last wait for input (quick.c) */
 	uint64_t lag_taken;		/* and ring_rx_bytes */
-	_Atomic uint32_t armed;		/* for its set, since bells were taken (epoll_wait.c) */
+	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
 	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 	struct shmfd_segment *seg;	/* NULL before PAIRED */
 	struct shmfd_ring rx, tx;
@@ -329,6 +329,16 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
 		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof) ||
 		shmfd_stream_is_reset(s);
+}
+
+/*
+ * Sleep flag of one of this stream's words.  At most one bell comes for each, and each is
+ * counted, whoever sleeps: a set takes them off the link before there are too many.
+ */
+static inline void shmfd_stream_arm(struct shmfd_stream *s, _Atomic uint32_t *word)
+{
+	counter_add(&s->armed, 1);	/* a count lost among threads is one bell of 270 */
+	shmfd_sleep_set(word); /* [wait.S] */
 }
 
 /* Of a stream that has left: without rings there is nothing that its data calls would

@@ -8,9 +8,6 @@
  * own names; the command and the unit tests fill it with libc's or with fakes.
  * Filled once before any other thread runs, constant afterwards.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE	/* struct mmsghdr */
-#endif
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -18,6 +15,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
+
+struct mmsghdr;		/* of _GNU_SOURCE */
 
 struct shmfd_sys {
 	ssize_t (*read)(int fd, void *buf, size_t len);

@@ -53,6 +53,13 @@ need() {
 	done
 }
 
+# need_file WHAT PATH: the same for what is no command.
+need_file() {
+	[ -e "$2" ] && return 0
+	[ -z "${SHMFD_REQUIRE_APPS:-}" ] || fail "$1 is not installed"
+	skip "$1 is not installed"
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] && return 0
 	[ -z "${SHMFD_REQUIRE_APPS:-}" ] || fail "this test must run as root"

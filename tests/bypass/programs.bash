@@ -227,7 +227,7 @@ scenario_ssh() {
 
 scenario_git() {
 	need git
-	[ -x "$(git --exec-path)/git-daemon" ] || skip "git-daemon is not installed"
+	need_file git-daemon "$(git --exec-path)/git-daemon"
 	export HOME=$T GIT_CONFIG_NOSYSTEM=1
 	git init -q "$T/repo"
 	git -C "$T/repo" -c user.name=a -c user.email=a@b commit -q --allow-empty -m one
@@ -373,7 +373,7 @@ scenario_php() {
 scenario_apache() {
 	need apache2 ab
 	local d=/usr/lib/apache2/modules
-	[ -e $d/mod_mpm_event.so ] || skip "mod_mpm_event is not installed"
+	need_file mod_mpm_event $d/mod_mpm_event.so
 	free_port port
 	cat >"$T/apache.conf" <<-END
 		ServerRoot $T

@@ -109,6 +109,11 @@ load run_modes
 	check epoll_load
 }
 
+@test "thousands of wake-ups in epoll, none is slept through; what was written is room for more" {
+	export SHMFD_SPIN_US=0	# each of them sleeps
+	check epoll_bells
+}
+
 @test "sets three deep, edge and one-shot; circles and depth" {
 	check epoll_nested_edge
 }
