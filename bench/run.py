@@ -5,9 +5,9 @@ run.py [--quick] [--build DIR] [--list] - the benchmark: kernel sockets and libs
 
 Usually started by `make bench` or `make bench-quick`.  Rows and sections are in rows.py and
 apps.py.  All variants of a row run in turn, as often as there are repeats; shown are medians,
-with half the distance from least to most.  A sample of two processors is taken anew (SAMPLE_TRIES)
-when these are not at their usual distance (figures.Distance).  Results go to DIR/bench: table.md, runs.csv,
-medians.csv, machine.csv, and *.svg where gnuplot is installed.
+with half the distance from least to most. A sample of two processors is taken anew (SAMPLE_TRIES)
+when these are not at their usual distance (figures.Distance). Results go to DIR/bench: table.md,
+runs.csv, medians.csv, machine.csv, and *.svg where gnuplot is installed.
 
     BENCH_SECTIONS="redis nginx"    only these
     BENCH_ONLY=TEXT                 only rows with this in their name (section/work/placement)
