@@ -24,13 +24,13 @@ static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int fla
 	return ret;
 }
 
-/* The short way of read and recv: bytes, or 0. */
-static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t len)
+/* The short way of read and recv: bytes, -EAGAIN, or 0. */
+static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait)
 {
 	if (unlikely(shim_test_retreat_every))
 		return 0;
 	shmfd_cancel_point();
-	return shmfd_recv_quick(s, buf, len);
+	return shmfd_recv_quick(s, buf, len, dontwait);
 }
 
 static SHIM_LONG ssize_t read_stream(int fd, void *buf, size_t len)
@@ -43,8 +43,8 @@ static SHIM_LONG ssize_t read_stream(int fd, void *buf, size_t len)
 
 	if (!s)
 		return real.read(fd, buf, len);
-	ret = receive_quick(s, buf, len);
-	if (likely(ret > 0))
+	ret = receive_quick(s, buf, len, false);
+	if (likely(ret))
 		return shim_put(s, ret);
 	do {
 		again = false;
@@ -172,8 +172,8 @@ static SHIM_LONG ssize_t recv_stream(int fd, void *buf, size_t len, int flags)
 
 	if (!s)
 		return real.recv(fd, buf, len, flags);
-	ret = flags & ~MSG_DONTWAIT ? 0 : receive_quick(s, buf, v.iov_len);
-	if (likely(ret > 0))
+	ret = flags & ~MSG_DONTWAIT ? 0 : receive_quick(s, buf, v.iov_len, flags);
+	if (likely(ret))
 		return shim_put(s, ret);
 	do {
 		again = false;

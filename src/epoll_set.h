@@ -9,7 +9,7 @@
  */
 #include "ready.h"
 
-/* Waits that found something in memory, until the kernel is asked too. */
+/* Waits that found something in memory, until the kernel is asked too, at the earliest. */
 #define SHMFD_SET_KERNEL_EVERY	4
 #define SHMFD_SET_TAG_LINK	0x80000000u
 #define SHMFD_SET_TAG_KICK	0x7fffffffu	/* the set's own eventfd */
@@ -29,6 +29,7 @@ struct shmfd_set {
 	bool collides;			/* host data with our prefix came: never tag */
 	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
 	uint32_t waits;			/* that found something in memory */
+	int64_t looked_ns;		/* the kernel had nothing beside; 0: ask it again soon */
 	uint32_t served;		/* waits that had events */
 	uint32_t rang;			/* bells that the kernel told of */
 	uint32_t nested;		/* handlers inside, under lock */

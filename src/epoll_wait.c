@@ -15,7 +15,7 @@
 #include "sys.h"
 
 #define IDLE_WAITS	256
-#define SPIN_LOOKS	4
+#define SPIN_LOOKS	8	/* the first is a whole one */
 #define KERNEL_LOOK_NS	8000
 #define KERNEL_BATCH	64
 #define HANG_UP_MS	10
@@ -341,6 +341,22 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 	return 0;
 }
 
+/* True if waits find so much in memory that the kernel has to be asked beside.  Where
+ * they are short and it had nothing last time, it may rest for a moment. */
+static bool kernel_is_due(struct shmfd_set *e)
+{
+	int64_t now;
+
+	if (e->waits < SHMFD_SET_KERNEL_EVERY)
+		return false;
+	e->waits = 0;
+	now = shmfd_now_ns();
+	if (now - e->looked_ns < KERNEL_LOOK_NS)
+		return false;
+	e->looked_ns = now;
+	return true;
+}
+
 /* Memory and, now and then, the kernel.  Returns events. */
 static int look(struct shmfd_set *e, struct epoll_event *ev, int max)
 {
@@ -348,13 +364,14 @@ static int look(struct shmfd_set *e, struct epoll_event *ev, int max)
 
 	if (!e->hot)
 		return 0;
-	if (e->waits >= SHMFD_SET_KERNEL_EVERY) {
-		e->waits = 0;
+	if (kernel_is_due(e)) {
 		n = ask_kernel(e, ev, max, 0, NULL);
 		if (n < 0)
 			n = 0;
-		if (n)
+		if (n) {
+			e->looked_ns = 0;
 			return n;	/* hot ones are level: next time */
+		}
 	}
 	shmfd_set_lock(e);
 	more = collect(e, ev + n, max - n);
@@ -379,6 +396,24 @@ static bool same_cpu(struct shmfd_set *e)
 	return same;
 }
 
+/* Nothing came into the rings since the last report, at a glance: no more than a hint.
+ * Under the set's lock. */
+static bool is_quiet(const struct shmfd_set *e)
+{
+	for (uint32_t i = e->hot; i; i = shmfd_set_at(i)->reg.next) {
+		const struct shmfd_stream *s = shmfd_set_at(i);
+		const struct shmfd_record *rec = shmfd_stream_record(s);
+		uint64_t pos = rec->rd_pos;
+
+		if ((s->reg.events & EPOLLET) && rec->seen_pos > pos)
+			pos = rec->seen_pos;
+		if (load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING ||
+		    load_relaxed(&s->tx_nospace) || !shmfd_ring_is_empty(&s->rx, pos))
+			return false;
+	}
+	return true;
+}
+
 static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t limit_ns,
 		struct shmfd_spinner *sp)
 {
@@ -392,7 +427,7 @@ static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t li
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			shmfd_set_lock(e);
-			n = collect(e, ev, max);
+			n = i && is_quiet(e) ? 0 : collect(e, ev, max);
 			shmfd_set_unlock(e);
 			if (n) {
 				shmfd_spin_paid(sp);

@@ -4,7 +4,8 @@
  * The short way of a send and of a receive: few bytes, a direction that is on its ring,
  * and nothing else to do.  What send.c and recv.c ask one after the other for all kinds
  * of calls is here one look each; whatever is out of the ordinary takes the long way,
- * before anything was done.  On a 2-vCPU VM a write and a read of 8 bytes take 43 ns
+ * before anything was done.  A program with edges reads on until EAGAIN: that answer has a
+ * short way too.  On a 2-vCPU VM a write and a read of 8 bytes take 43 ns
  * together, by the long way 80.
  *
  * A reader on another processor that finds each record as soon as it is there pays for
@@ -77,25 +78,36 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
 	return done ? (ssize_t)len : 0;
 }
 
-ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len)
+/* Nothing there now, and neither an end nor a way back: who does not wait has to look
+ * again later.  Under rx_lock, on the ring. */
+static inline bool is_empty(const struct shmfd_stream *s, const struct shmfd_record *rec)
+{
+	return !rec->rd_part && !rec->drain_end && shmfd_ring_is_empty(&s->rx, rec->rd_pos) &&
+		!load_relaxed(&rec->rd_shut) && load_acquire(&rec->phase) == SHMFD_PAIRED;
+}
+
+ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	size_t n = 0;
+	ssize_t n = 0;
 
 	if (unlikely(!is_plain(rec, &rec->rx_mode) || shmfd_is_bad_pointer(buf, len) ||
 		     shmfd_resend_is_pending(s)))
 		return 0;
 	if (unlikely(shmfd_lock(rec, &rec->rx_lock)))
 		return 0;
-	if (likely(load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING))
-		n = shmfd_ring_take(&s->rx, rec, buf, len);
-	if (n) {
-		counter_add(&rec->ring_rx_bytes, n);
-		counter_add(&rec->ring_rx_msgs, 1);
-		shmfd_recv_wake(s);
+	if (likely(load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)) {
+		n = (ssize_t)shmfd_ring_take(&s->rx, rec, buf, len);
+		if (n) {
+			counter_add(&rec->ring_rx_bytes, (size_t)n);
+			counter_add(&rec->ring_rx_msgs, 1);
+			shmfd_recv_wake(s);
+		} else if (len && (dontwait || load_relaxed(&rec->nonblock)) && is_empty(s, rec)) {
+			n = -EAGAIN;
+		}
 	}
 	shmfd_unlock(rec, &rec->rx_lock);
-	return (ssize_t)n;
+	return n;
 }
 
 void shmfd_recv_lag(struct shmfd_stream *s)

@@ -13,11 +13,12 @@
 /*
  * Sends all of @iov (memory that can be read), without a flag that says more than
  * MSG_DONTWAIT or MSG_NOSIGNAL, or receives what is there, at most @len.  Returns the
- * bytes, or 0: nothing was done, take the long way (shmfd_send, shmfd_recv).  Keep errno.
+ * bytes, or 0: nothing was done, take the long way (shmfd_send, shmfd_recv).  A receive with
+ * @dontwait, or of a file that does not block, may also return -EAGAIN.  Keep errno.
  * Concurrency: any threads; s is pinned.
  */
 ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov, size_t nr);
-ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len);
+ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait);
 
 /* What a lag takes at most, about; a shorter spin has none. */
 #define SHMFD_LAG_NS	10000u
