@@ -13,13 +13,11 @@
  *   hot    looked at in memory at every wait
  *   cold   armed: silent in memory, the peer rings the link
  *
- * A stream becomes hot when its bell rings or its registration changes, and
- * cold when the set goes to sleep, or after IDLE_WAITS waits that had events for
- * others only.  So a
- * wait costs what is hot, never what is registered.  Every KERNEL_EVERY waits
- * that found something in memory ask the kernel too, first, so that neither
- * side starves; not sooner than 8 us after it had nothing (a question takes 250 ns,
- * a short wait 60).
+ * A stream becomes hot when its bell rings or its registration changes, and cold when
+ * the set goes to sleep, or after IDLE_WAITS waits that had events for others only.  So
+ * a wait costs what is hot, never what is registered.  Every KERNEL_EVERY waits that
+ * found something in memory ask the kernel too, first, so that neither side starves; not
+ * sooner than 8 us after it had nothing (a question takes 250 ns, a short wait 50).
  *
  * Edge: fires when a record was published since the last look, however much is
  * unread before it; OUT when a send had found the ring full and there is room
@@ -36,11 +34,10 @@
  * is registered twice, a set that is itself polled or nested (SETS: the kernel answers
  * for it, so what is unread goes there first).
  *
- * U: used: a place is taken by CAS, and free again when its streams have
- * forgotten the set.
+ * U: used: a place is taken by CAS, and free again when its streams have forgotten the set.
  *
- * Concurrency: the set's lock covers its list and the registrations in it.  It
- * may be taken while no stream lock is held, never the other way round.
+ * Concurrency: the set's lock covers its list and the registrations in it.  It may be
+ * taken while no stream lock is held, never the other way round.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -98,9 +95,8 @@ static struct shmfd_set *set_make(int ep)
 			continue;
 		sets[i].fd = ep;
 		sets[i].hot = sets[i].tail = 0;
-		sets[i].waits = sets[i].served = 0;
+		sets[i].waits = sets[i].served = sets[i].nested = 0;
 		sets[i].looked_ns = 0;
-		sets[i].nested = 0;
 		sets[i].collides = false;
 		sets[i].kick = 0;
 		store_relaxed(&sets[i].tagged, 0);
@@ -251,7 +247,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 	bool alone = true;
 
 	/* the link of one that left has ended: it would be reported for ever */
-	if (!left && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->wait.link, &link))
+	if (!left && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->rings->wait.link, &link))
 		return false;
 	/* among threads a registration counts as a sleeper on the link: see
 	 * shmfd_ready_may_sleep, and `others` of shmfd_wait_sleep */
@@ -266,7 +262,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 		return false;
 	freshen(e, s);
 	shmfd_set_heat(e, s);
-	return alone && (!s->reg.counted || !load_seq_cst(&s->wait.blocked));
+	return alone && (!s->reg.counted || !load_seq_cst(&s->rings->wait.blocked));
 }
 
 /* Gives the registration back to the kernel, as the host made it. */
@@ -283,7 +279,7 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 	s->reg.counted = false;
 	fetch_sub_acq_rel(&e->tagged, 1);
 	if (!s->reg.unlinked)
-		set_ctl(e, EPOLL_CTL_DEL, s->wait.link, &none);
+		set_ctl(e, EPOLL_CTL_DEL, s->rings->wait.link, &none);
 	if (s->reg.parked) {	/* the host has deleted it long ago */
 		set_ctl(e, EPOLL_CTL_DEL, s->reg.fd, &none);
 		s->reg.parked = false;
@@ -388,7 +384,7 @@ static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 	if (!s->reg.unlinked) {	/* an ended link would be reported for ever */
 		s->reg.unlinked = true;
 		freshen(e, s);
-		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->wait.link, &none);
+		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->rings->wait.link, &none);
 	}
 	shmfd_set_heat(e, s);
 	watch(e, s);

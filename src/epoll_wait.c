@@ -44,8 +44,8 @@ static bool arrived(struct shmfd_stream *s)
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL || shmfd_lock(rec, &rec->rx_lock))
 		return false;
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING ||
-	    load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) /* [stream.X] */
-		ret = shmfd_ring_arrived(&s->rx, rec);
+	    shmfd_stream_knows_switch(s))
+		ret = shmfd_ring_arrived(&s->rings->rx, rec);
 	shmfd_unlock(rec, &rec->rx_lock);
 	return ret;
 }
@@ -90,11 +90,11 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 		if (!s->reg.tagged)
 			return 0;
 	}
-	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->tx_nospace);
+	edge |= (bits & SHMFD_SET_OUT) && load_relaxed(&s->rings->tx_nospace);
 	if (!bits || ((s->reg.events & EPOLLET) && !edge))
 		return 0;
 	if (bits & SHMFD_SET_OUT)
-		store_relaxed(&s->tx_nospace, 0);
+		store_relaxed(&s->rings->tx_nospace, 0);
 	if (unlikely(s->reg.watched || shmfd_ready_may_have_hung_up(s)) &&
 	    !shmfd_resend_is_pending(s))
 		bits |= kernel_part(s);
@@ -167,7 +167,7 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
  */
 static void hung_up(struct shmfd_stream *s)
 {
-	struct pollfd p = { .fd = s->wait.link, .events = POLLRDHUP };
+	struct pollfd p = { .fd = s->rings->wait.link, .events = POLLRDHUP };
 	int saved = errno;
 
 	if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
@@ -200,11 +200,11 @@ static void link_event(struct shmfd_stream *s, uint32_t events)
 
 	if (events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) {
 		do {
-			n = shmfd_wait_drain(&s->wait);
+			n = shmfd_wait_drain(&s->rings->wait);
 		} while (n == SHMFD_WAIT_DRAIN_MOST);
-	} else if (load_relaxed(&s->armed) >= BELLS_UNREAD) {
-		store_relaxed(&s->armed, 0);
-		n = shmfd_wait_drain(&s->wait);
+	} else if (load_relaxed(&s->rings->armed) >= BELLS_UNREAD) {
+		store_relaxed(&s->rings->armed, 0);
+		n = shmfd_wait_drain(&s->rings->wait);
 	}
 	if (n < 0)
 		shmfd_stream_peer_left(s);
@@ -408,7 +408,7 @@ static bool is_quiet(const struct shmfd_set *e)
 		if ((s->reg.events & EPOLLET) && rec->seen_pos > pos)
 			pos = rec->seen_pos;
 		if (load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING ||
-		    load_relaxed(&s->tx_nospace) || !shmfd_ring_is_empty(&s->rx, pos))
+		    load_relaxed(&s->rings->tx_nospace) || !shmfd_ring_is_empty(&s->rings->rx, pos))
 			return false;
 	}
 	return true;

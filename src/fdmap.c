@@ -152,7 +152,7 @@ void shmfd_unhide_close(int fd)
 {
 	int saved = errno;
 
-	if (fd >= 0) {
+	if (fd > 0) {
 		shmfd_fd_set(fd, SHMFD_FD_NONE);
 		shmfd_sys.close(fd);
 	}

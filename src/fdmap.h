@@ -103,7 +103,7 @@ void shmfd_hide_fork_child(void);
  * host's own numbers.  Source: expand_files and alloc_fdtable, linux/fs/file.c.
  */
 int shmfd_fd_within_table(int nr);
-/* Closes a hidden descriptor; < 0 is ignored.  Keeps errno. */
+/* Closes a hidden descriptor; <= 0 is ignored, which none is.  Keeps errno. */
 void shmfd_unhide_close(int fd);
 
 #endif

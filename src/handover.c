@@ -56,7 +56,7 @@ static bool peer_is_gone(struct shmfd_stream *s, int fd, int tag, bool *ret_rese
 {
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 	bool told = tag != (int)SHMFD_TAG_END ||
-		(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_CLOSED); /* [stream.X] */
+		(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_CLOSED); /* [stream.X] */
 
 	if (shmfd_sys.poll(&p, 1, told ? DEATH_MS : 0) <= 0)
 		return false;
@@ -80,7 +80,7 @@ static bool copy(struct shmfd_stream *s, int fd, struct unread *u, size_t before
 	return (!(before + behind) ||
 		shmfd_sys.recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT) ==
 			(ssize_t)(before + behind)) &&
-		shmfd_ring_readv(&s->rx, shmfd_stream_record(s), &in_ring, 1, true, &end) ==
+		shmfd_ring_readv(&s->rings->rx, shmfd_stream_record(s), &in_ring, 1, true, &end) ==
 			(ssize_t)ring;
 }
 
@@ -98,12 +98,12 @@ static bool collect(struct shmfd_stream *s, int fd, struct unread *u)
 	seam = shmfd_stream_has_seam(s);
 	if (!seam && load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING)
 		goto out;
-	ring = shmfd_ring_unread(&s->rx, rec, &tag);
+	ring = shmfd_ring_unread(&s->rings->rx, rec, &tag);
 	if (ring <= 0 || !peer_is_gone(s, fd, tag, &reset) ||
 	    shmfd_sys.ioctl(fd, FIONREAD, &kernel) || kernel < 0)
 		goto out;
 	if (seam)
-		before = load_acquire(&s->rx.dir->switch_at) - /* [stream.X] */
+		before = load_acquire(&s->rings->rx.dir->switch_at) - /* [stream.X] */
 			load_relaxed(&rec->kernel_rx_bytes);
 	u->len = (size_t)kernel + (size_t)ring;
 	if (before > (size_t)kernel || u->len > UNREAD_MAX)
@@ -269,7 +269,7 @@ void shmfd_hand_over(int fd, enum shmfd_reason why, bool vfork_child)
 	if (!s)
 		return;
 	/* of other threads, since the vfork: the child has not got that */
-	if (vfork_child && s->seg && shmfd_cookie(s->wait.link) != s->link_cookie) {
+	if (vfork_child && s->seg && shmfd_cookie(s->rings->wait.link) != s->rings->link_cookie) {
 		shmfd_stream_put(s);
 		errno = saved;
 		return;

@@ -63,7 +63,7 @@ bool shmfd_kick_join(struct shmfd_stream *s, int fd)
 		int none = 0;
 
 		/* seq_cst: entered before this sleeper's last look */
-		if (cas_seq_cst(&s->kick[i], &none, fd + 1))
+		if (cas_seq_cst(&s->rings->kick[i], &none, fd + 1))
 			return true;
 	}
 	return false;
@@ -72,8 +72,8 @@ bool shmfd_kick_join(struct shmfd_stream *s, int fd)
 void shmfd_kick_leave(struct shmfd_stream *s, int fd)
 {
 	for (int i = 0; i < SHMFD_KICKS; i++) {
-		if (load_relaxed(&s->kick[i]) == fd + 1) {
-			store_release(&s->kick[i], 0);
+		if (load_relaxed(&s->rings->kick[i]) == fd + 1) {
+			store_release(&s->rings->kick[i], 0);
 			return;
 		}
 	}
@@ -98,7 +98,7 @@ void shmfd_kick_others(struct shmfd_stream *s, int fd)
 	int saved = errno;
 
 	for (int i = 0; i < SHMFD_KICKS; i++) {
-		int other = load_seq_cst(&s->kick[i]) - 1;
+		int other = load_seq_cst(&s->rings->kick[i]) - 1;
 
 		/* one that left meanwhile empties it before it sleeps again */
 		if (other >= 0 && other != fd)

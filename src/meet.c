@@ -337,7 +337,7 @@ static struct next step_name(struct shmfd_stream *s, struct shmfd_record *rec, i
 	sock = shmfd_hide_fd(sock);
 	if (sock < 0)
 		return (struct next){ .fail = SHMFD_WHY_NO_FD };
-	s->wait.link = sock;
+	s->rings->wait.link = sock;
 	if (say_hello(rec, sock))
 		return (struct next){ .fail = SHMFD_WHY_PEER_GONE };
 	rec->meet_step = STEP_HELLO;
@@ -359,7 +359,7 @@ static struct next step_accept(struct shmfd_stream *s, struct shmfd_record *rec)
 	link = shmfd_hide_fd(link);
 	if (link < 0)
 		return (struct next){ .fail = SHMFD_WHY_NO_FD };
-	s->wait.link = link;
+	s->rings->wait.link = link;
 	rec->meet_step = STEP_HELLO;
 	rec->tries = 0;
 	return (struct next){ .go_on = true };
@@ -407,7 +407,7 @@ static struct next offer(struct shmfd_stream *s, int fd)
 	c.h.cmsg_type = SCM_RIGHTS;
 	c.h.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&c.h), &memfd, sizeof(int));
-	n = shmfd_sys.sendmsg(s->wait.link, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = shmfd_sys.sendmsg(s->rings->wait.link, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 	shmfd_sys.close(memfd);
 	if (n != (ssize_t)sizeof(o)) {
 		shmfd_segment_unmap(seg, o.ring_cap);
@@ -431,7 +431,7 @@ static struct next step_hello(struct shmfd_stream *s, struct shmfd_record *rec, 
 							    SHMFD_WHY_UNSEEN };
 	if (!agree)
 		return not_yet(rec);
-	n = shmfd_sys.recv(s->wait.link, &h, sizeof(h), MSG_DONTWAIT);
+	n = shmfd_sys.recv(s->rings->wait.link, &h, sizeof(h), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return not_yet(rec);
 	if (n <= 0)
@@ -439,12 +439,12 @@ static struct next step_hello(struct shmfd_stream *s, struct shmfd_record *rec, 
 	if (n != (ssize_t)sizeof(h) || h.magic != SHMFD_HELLO_MAGIC ||
 	    h.version != SHMFD_LAYOUT_VERSION)
 		return (struct next){ .fail = SHMFD_WHY_PROOF };
-	why = prove(rec, fd, s->wait.link, h.cookie);
+	why = prove(rec, fd, s->rings->wait.link, h.cookie);
 	if (why)
 		return (struct next){ .fail = why };
 	if (!rec->accepted)
 		return offer(s, fd);
-	if (say_hello(rec, s->wait.link))
+	if (say_hello(rec, s->rings->wait.link))
 		return (struct next){ .fail = SHMFD_WHY_PEER_GONE };
 	shmfd_unhide_close(s->listener);
 	s->listener = -1;
@@ -490,7 +490,7 @@ static struct next step_offer(struct shmfd_stream *s, struct shmfd_record *rec, 
 		.msg_control = &c, .msg_controllen = sizeof(c.room),
 	};
 	struct shmfd_segment *seg = NULL;
-	ssize_t n = shmfd_sys.recvmsg(s->wait.link, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = shmfd_sys.recvmsg(s->rings->wait.link, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	int memfd, err = -EPROTO;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -515,8 +515,8 @@ void shmfd_meet_drop(struct shmfd_stream *s)
 	shmfd_unhide_close(s->listener);
 	s->listener = -1;
 	if (!s->seg) {
-		shmfd_unhide_close(s->wait.link);
-		s->wait.link = -1;
+		shmfd_unhide_close(s->rings->wait.link);
+		s->rings->wait.link = 0;
 	}
 }
 

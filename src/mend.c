@@ -21,9 +21,9 @@ static void mend_tx(struct shmfd_stream *s, struct shmfd_record *rec)
 {
 	if (load_relaxed(&rec->tx_mode) != SHMFD_MODE_RING)
 		return;
-	shmfd_ring_mend_tx(&s->tx, rec);
+	shmfd_ring_mend_tx(&s->rings->tx, rec);
 	shmfd_send_wake(s);
-	if (shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN)
+	if (shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_FROZEN)
 		shmfd_resend_frozen(s, load_relaxed(&s->fd));
 }
 
@@ -31,7 +31,7 @@ static void mend_rx(struct shmfd_stream *s, struct shmfd_record *rec)
 {
 	if (load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING)
 		return;
-	shmfd_ring_mend_rx(&s->rx, rec);
+	shmfd_ring_mend_rx(&s->rings->rx, rec);
 	rec->room_mark = 0;	/* a writer may sleep for what is free since */
 	shmfd_recv_wake(s);
 }

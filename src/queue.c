@@ -23,7 +23,7 @@ static bool reaches_ring(struct shmfd_stream *s, int fd)
 	return shmfd_stream_has_seam(s) && !load_acquire(&rec->rx_inflight) &&
 		!shmfd_sys.ioctl(fd, FIONREAD, &there) &&
 		load_relaxed(&rec->kernel_rx_bytes) + (unsigned int)there >=
-		load_acquire(&s->rx.dir->switch_at) && /* [stream.X] */
+		load_acquire(&s->rings->rx.dir->switch_at) && /* [stream.X] */
 		(rec->drain_end || rec->drain_eof || shmfd_stream_enter(s));
 }
 
@@ -33,9 +33,9 @@ static void give(struct shmfd_stream *s, int fd)
 {
 	if (unlikely(shmfd_resend_is_pending(s)))
 		shmfd_resend_continue(s, fd);
-	else if (unlikely(shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN) &&
+	else if (unlikely(shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_FROZEN) &&
 		 load_relaxed(&shmfd_stream_record(s)->tx_mode) == SHMFD_MODE_RING &&
-		 shmfd_wait_has_ended(&s->wait))
+		 shmfd_wait_has_ended(&s->rings->wait))
 		shmfd_stream_peer_left(s);
 }
 
@@ -54,7 +54,7 @@ ssize_t shmfd_unread(struct shmfd_stream *s, int fd)
 		return SHMFD_PASS;
 	seam = reaches_ring(s, fd);
 	if (seam || load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)
-		n = shmfd_ring_unread(&s->rx, rec, &tag);
+		n = shmfd_ring_unread(&s->rings->rx, rec, &tag);
 	shmfd_unlock(rec, &rec->rx_lock);
 	if (n < 0)
 		return SHMFD_PASS;
@@ -77,6 +77,6 @@ ssize_t shmfd_unsent(struct shmfd_stream *s)
 		return SHMFD_PASS;
 	if (rec->family != AF_UNIX)
 		return 0;	/* delivered is acknowledged (tcp(7)) */
-	used = rec->wr_pos - load_acquire(&s->tx.dir->rd_pos); /* [ring.R] */
-	return used > s->tx.cap ? 0 : (ssize_t)used;
+	used = rec->wr_pos - load_acquire(&s->rings->tx.dir->rd_pos); /* [ring.R] */
+	return used > s->rings->tx.cap ? 0 : (ssize_t)used;
 }

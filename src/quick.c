@@ -55,20 +55,20 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
 	uint32_t attn;
 	bool done;
 
-	if (unlikely(!len || !is_plain(rec, &rec->tx_mode) || load_relaxed(&s->full_since) ||
+	if (unlikely(!len || !is_plain(rec, &rec->tx_mode) || load_relaxed(&s->rings->full_since) ||
 		     rec->since_look + 1 >= SHMFD_LOOK_EVERY ||
-		     shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN))
+		     shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_FROZEN))
 		return 0;
 	if (unlikely(shmfd_lock(rec, &rec->tx_lock)))
 		return 0;
 	done = likely(load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) &&
-		!load_relaxed(&rec->wr_shut) && shmfd_ring_put(&s->tx, rec, iov, nr, len);
+		!load_relaxed(&rec->wr_shut) && shmfd_ring_put(&s->rings->tx, rec, iov, nr, len);
 	if (done) {
 		rec->since_look++;
 		counter_add(&rec->ring_tx_bytes, len);
 		counter_add(&rec->ring_tx_msgs, 1);
 		/* [wait.S] the publication before this was a full fence */
-		attn = load_seq_cst(&s->tx.dir->attn);
+		attn = load_seq_cst(&s->rings->tx.dir->attn);
 		if (unlikely(attn & SHMFD_SLEEP))
 			shmfd_send_wake(s);
 		if (unlikely((attn & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_FROZEN))
@@ -82,7 +82,8 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
  * again later.  Under rx_lock, on the ring. */
 static inline bool is_empty(const struct shmfd_stream *s, const struct shmfd_record *rec)
 {
-	return !rec->rd_part && !rec->drain_end && shmfd_ring_is_empty(&s->rx, rec->rd_pos) &&
+	return !rec->rd_part && !rec->drain_end &&
+		shmfd_ring_is_empty(&s->rings->rx, rec->rd_pos) &&
 		!load_relaxed(&rec->rd_shut) && load_acquire(&rec->phase) == SHMFD_PAIRED;
 }
 
@@ -97,7 +98,7 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool don
 	if (unlikely(shmfd_lock(rec, &rec->rx_lock)))
 		return 0;
 	if (likely(load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)) {
-		n = (ssize_t)shmfd_ring_take(&s->rx, rec, buf, len);
+		n = (ssize_t)shmfd_ring_take(&s->rings->rx, rec, buf, len);
 		if (n) {
 			counter_add(&rec->ring_rx_bytes, (size_t)n);
 			counter_add(&rec->ring_rx_msgs, 1);
@@ -117,22 +118,22 @@ void shmfd_recv_lag(struct shmfd_stream *s)
 	uint64_t sent = load_relaxed(&rec->ring_tx_bytes);
 	uint64_t taken = load_relaxed(&rec->ring_rx_bytes);
 
-	if (s->lag_sent != sent) {	/* it answers: the next one waits for us */
-		s->lag_sent = sent;
-		s->lag = 0;
+	if (s->rings->lag_sent != sent) {	/* it answers: the next one waits for us */
+		s->rings->lag_sent = sent;
+		s->rings->lag = 0;
 	}
-	s->lag_most = taken - s->lag_taken >= BULK_BYTES ? BULK_MOST : LAG_MOST;
-	s->lag_taken = taken;
-	for (uint32_t i = s->lag; i; i--)
+	s->rings->lag_most = taken - s->rings->lag_taken >= BULK_BYTES ? BULK_MOST : LAG_MOST;
+	s->rings->lag_taken = taken;
+	for (uint32_t i = s->rings->lag; i; i--)
 		cpu_pause();
 }
 
 void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds)
 {
 	if (rounds > SOON_ROUNDS)
-		s->lag = 0;
-	else if (s->lag < s->lag_most)
-		s->lag = (uint16_t)(s->lag + s->lag_most / LAG_STEPS);
+		s->rings->lag = 0;
+	else if (s->rings->lag < s->rings->lag_most)
+		s->rings->lag = (uint16_t)(s->rings->lag + s->rings->lag_most / LAG_STEPS);
 	else
-		s->lag = s->lag_most;
+		s->rings->lag = s->rings->lag_most;
 }

@@ -41,7 +41,7 @@ static bool is_far_shut(struct shmfd_stream *s)
 	int saved = errno;
 	bool ret;
 
-	if (!(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+	if (!(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		return false;
 	if (load_relaxed(&rec->rx_eof))
 		return true;
@@ -69,7 +69,7 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	/* the common case needs no lock: data is next */
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
 	    !rec->drain_end &&
-	    shmfd_ring_is_data(&s->rx, rec->rd_pos))
+	    shmfd_ring_is_data(&s->rings->rx, rec->rd_pos))
 		tag = (int)SHMFD_TAG_DATA;
 	else
 		tag = shmfd_recv_settle(s);
@@ -97,8 +97,8 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 		    (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
 			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
 		if (!(bits & POLLOUT)) {
-			store_relaxed(&s->tx_nospace, 1);
-			if (!load_relaxed(&s->full_since) && (events & OUT_BITS))
+			store_relaxed(&s->rings->tx_nospace, 1);
+			if (!load_relaxed(&s->rings->full_since) && (events & OUT_BITS))
 				shmfd_stuck_note(s);
 		}
 	} else {
@@ -117,8 +117,8 @@ void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events)
 	if (!s->seg)
 		return;
 	if (events & OUT_BITS)
-		shmfd_stream_arm(s, &s->tx.dir->room_sleep); /* [wait.S] */
-	shmfd_stream_arm(s, &s->rx.dir->attn); /* [wait.S] */
+		shmfd_stream_arm(s, &s->rings->tx.dir->room_sleep); /* [wait.S] */
+	shmfd_stream_arm(s, &s->rings->rx.dir->attn); /* [wait.S] */
 }
 
 /* ---- poll ------------------------------------------------------------------ */
@@ -203,7 +203,8 @@ static nfds_t add_links(struct many *m, short events)
 		struct shmfd_stream *s = m->stream[i];
 
 		if (s && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
-			m->kernel[n++] = (struct pollfd){ .fd = s->wait.link, .events = events };
+			m->kernel[n++] = (struct pollfd){ .fd = s->rings->wait.link,
+							  .events = events };
 	}
 	return n;
 }
@@ -220,12 +221,12 @@ static bool take_links(struct many *m, nfds_t n, bool bells)
 	for (nfds_t i = 0, k = m->nr; i < m->nr && k < n; i++) {
 		struct shmfd_stream *s = m->stream[i];
 
-		if (!s || m->kernel[k].fd != s->wait.link)
+		if (!s || m->kernel[k].fd != s->rings->wait.link)
 			continue;
 		if (!m->kernel[k++].revents)
 			continue;
 		changed = true;
-		if (!bells || shmfd_wait_drain(&s->wait) < 0)
+		if (!bells || shmfd_wait_drain(&s->rings->wait) < 0)
 			shmfd_stream_peer_left(s);
 		if (bells && m->kick >= 0)
 			shmfd_kick_others(s, m->kick);
@@ -305,7 +306,7 @@ static int spin(struct many *m, int64_t limit_ns, struct shmfd_spinner *sp)
 	int ret;
 
 	sp->budget_ns = 0;
-	if (!first || !shmfd_spin_begin(sp, &first->spin, same, limit_ns))
+	if (!first || !shmfd_spin_begin(sp, &first->rings->spin, same, limit_ns))
 		return 0;
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
@@ -361,7 +362,7 @@ static bool claim(struct many *m)
 		alone = !before;
 		if (m->kick >= 0)
 			alone = shmfd_kick_join(s, m->kick) && before < SHMFD_IN_SET;
-		if (alone && !load_seq_cst(&s->wait.blocked) && !shmfd_ready_may_sleep(s))
+		if (alone && !load_seq_cst(&s->rings->wait.blocked) && !shmfd_ready_may_sleep(s))
 			continue;
 		if (load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED) {
 			shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);

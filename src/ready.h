@@ -24,9 +24,10 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
  * only the kernel knows errors and hang-up. */
 static inline bool shmfd_ready_may_have_hung_up(const struct shmfd_stream *s)
 {
+	uint32_t flags = s->seg ? load_acquire(&s->rings->rx.dir->w_flags) : 0; /* [stream.X] */
+
 	return load_relaxed(&shmfd_stream_record(s)->phase) == SHMFD_LEFT ||
-		/* [stream.X] */
-		(s->seg && (load_acquire(&s->rx.dir->w_flags) & (SHMFD_W_SHUT | SHMFD_W_LEFT)));
+		(flags & (SHMFD_W_SHUT | SHMFD_W_LEFT));
 }
 
 /*

@@ -164,12 +164,12 @@ void shmfd_recv_wake(struct shmfd_stream *s)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t seen;
 
-	if (rec->rd_pos - rec->room_mark < s->rx.cap / 4)
+	if (rec->rd_pos - rec->room_mark < s->rings->rx.cap / 4)
 		return;
 	rec->room_mark = rec->rd_pos;
 	/* [wait.S] the locked instruction orders rd_pos before this load */
-	seen = fetch_or_seq_cst(&s->rx.dir->room_sleep, 0);
-	if (shmfd_sleep_wake(&s->rx.dir->room_sleep, seen, s->wait.link))
+	seen = fetch_or_seq_cst(&s->rings->rx.dir->room_sleep, 0);
+	if (shmfd_sleep_wake(&s->rings->rx.dir->room_sleep, seen, s->rings->wait.link))
 		counter_add(&rec->bells_tx, 1);
 }
 
@@ -202,7 +202,7 @@ static bool peek_waits(struct receive *r, size_t got)
 	    got >= r->total || r->rec->family == AF_UNIX ||
 	    load_acquire(&r->rec->phase) == SHMFD_LEFT)
 		return false;
-	r->news = shmfd_ring_frontier(&r->s->rx, r->rec);
+	r->news = shmfd_ring_frontier(&r->s->rings->rx, r->rec);
 	return true;
 }
 
@@ -213,7 +213,7 @@ static ssize_t peeked(struct receive *r, ssize_t n, enum shmfd_ring_end end)
 	struct shmfd_record *rec = r->rec;
 	bool all = end == SHMFD_RING_END || (end == SHMFD_RING_MORE &&
 		load_acquire(&rec->phase) == SHMFD_LEFT &&
-		shmfd_ring_unread(&r->s->rx, rec, NULL) == n);
+		shmfd_ring_unread(&r->s->rings->rx, rec, NULL) == n);
 	bool waits = end == SHMFD_RING_MORE && peek_waits(r, (size_t)n);
 
 	shmfd_unlock(rec, &rec->rx_lock);
@@ -241,7 +241,7 @@ static ssize_t from_ring(struct receive *r)
 		iov_nr = shmfd_iov_part(part, r->msg, r->got, SIZE_MAX);
 		iov = part;
 	}
-	n = shmfd_ring_readv(&s->rx, rec, iov, iov_nr, r->flags & MSG_PEEK, &end);
+	n = shmfd_ring_readv(&s->rings->rx, rec, iov, iov_nr, r->flags & MSG_PEEK, &end);
 	if (unlikely(n < 0))
 		return broken(r);
 	if (n > 0 && !(r->flags & MSG_PEEK)) {
@@ -256,7 +256,7 @@ static ssize_t from_ring(struct receive *r)
 		r->got += (size_t)n;
 		if (r->got == r->total || end == SHMFD_RING_EOF)
 			return (ssize_t)r->got;
-		if (end == SHMFD_RING_END || shmfd_ring_is_drained(&s->rx, rec))
+		if (end == SHMFD_RING_END || shmfd_ring_is_drained(&s->rings->rx, rec))
 			r->border = load_acquire(&rec->phase) == SHMFD_LEFT ||
 				end == SHMFD_RING_END;
 		return (r->flags & MSG_WAITALL) || r->border ? AGAIN : (ssize_t)r->got;
@@ -267,18 +267,18 @@ static ssize_t from_ring(struct receive *r)
 		return (ssize_t)r->got;
 	}
 	if (end == SHMFD_RING_END) {
-		shmfd_ring_pass(&s->rx, rec);
+		shmfd_ring_pass(&s->rings->rx, rec);
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 		shmfd_unlock(rec, &rec->rx_lock);
 		shmfd_stream_peer_left(s);
 		shmfd_ready_changed(s);
 		return AGAIN;
 	}
-	if (!r->total && !shmfd_ring_is_empty(&s->rx, rec->rd_pos)) {
+	if (!r->total && !shmfd_ring_is_empty(&s->rings->rx, rec->rd_pos)) {
 		shmfd_unlock(rec, &rec->rx_lock);
 		return 0;
 	}
-	if (load_acquire(&rec->phase) == SHMFD_LEFT && shmfd_ring_is_drained(&s->rx, rec)) {
+	if (load_acquire(&rec->phase) == SHMFD_LEFT && shmfd_ring_is_drained(&s->rings->rx, rec)) {
 		ring_is_done(rec);
 		shmfd_unlock(rec, &rec->rx_lock);
 		shmfd_ready_changed(s);
@@ -300,7 +300,7 @@ static ssize_t counted_kernel(struct receive *r, size_t max, int flags)
 	count_kernel(rec, n, flags);
 	fetch_sub_acq_rel(&rec->rx_inflight, 1);
 	if (n == 0 && max == SIZE_MAX && r->total &&
-	    load_acquire(&r->s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) /* [stream.X] */
+	    shmfd_stream_knows_switch(r->s))
 		return AGAIN;	/* end-of-file of the kernel, but the ring comes before it */
 	if (n <= 0)
 		return n;
@@ -328,16 +328,16 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 		return n;
 	if (r->rec->rcvtimeo_ns && !r->deadline)
 		r->deadline = shmfd_now_ns() + r->rec->rcvtimeo_ns;
-	if (shmfd_ready_may_sleep(s) || !shmfd_wait_enter(&s->wait, &s->pollers)) {
+	if (shmfd_ready_may_sleep(s) || !shmfd_wait_enter(&s->rings->wait, &s->pollers)) {
 		r->crowded = true;
 		return AGAIN;
 	}
-	turn = shmfd_wait_turn(&s->wait);
-	shmfd_stream_arm(s, &s->rx.dir->attn); /* [wait.S] */
-	if (!shmfd_wait_may_lead(&s->wait, turn) ||
-	    load_seq_cst(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
-		shmfd_wait_exit(&s->wait);
-		r->crowded = !shmfd_wait_may_lead(&s->wait, turn);
+	turn = shmfd_wait_turn(&s->rings->wait);
+	shmfd_stream_arm(s, &s->rings->rx.dir->attn); /* [wait.S] */
+	if (!shmfd_wait_may_lead(&s->rings->wait, turn) ||
+	    load_seq_cst(&s->rings->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
+		shmfd_wait_exit(&s->rings->wait);
+		r->crowded = !shmfd_wait_may_lead(&s->rings->wait, turn);
 		return AGAIN;
 	}
 	ret = shmfd_stream_sleep(s, turn, r->deadline, shmfd_stream_fd(s, r->fd), r->got);
@@ -354,13 +354,13 @@ static bool has_unread_out(const struct shmfd_stream *s, const struct shmfd_reco
 {
 	return load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
 		/* [ring.R] */
-		load_acquire(&s->tx.dir->rd_pos) != *(const volatile uint64_t *)&rec->wr_pos;
+		load_acquire(&s->rings->tx.dir->rd_pos) != *(const volatile uint64_t *)&rec->wr_pos;
 }
 
 /* rx_mode OFFER and the switch is not known yet.  Under rx_lock, which it releases. */
 static ssize_t before_switch(struct receive *r, bool dontwait)
 {
-	bool intent = load_acquire(&r->s->rx.dir->w_flags) & SHMFD_W_INTENT; /* [stream.X] */
+	bool intent = load_acquire(&r->s->rings->rx.dir->w_flags) & SHMFD_W_INTENT; /* [stream.X] */
 
 	if (!intent && !r->crowded && has_unread_out(r->s, r->rec))
 		return sleep_beside(r, dontwait);
@@ -389,7 +389,7 @@ static ssize_t peek_seam(struct receive *r, size_t left)
 		return counted_kernel(r, left, r->flags);
 	if (n > 0 && (size_t)n == left && left < r->total &&
 	    (rec->drain_end || rec->drain_eof || shmfd_stream_enter(r->s))) {
-		more = shmfd_ring_readv(&r->s->rx, rec, part,
+		more = shmfd_ring_readv(&r->s->rings->rx, rec, part,
 					shmfd_iov_part(part, r->msg, left, SIZE_MAX), true, &end);
 		if (more < 0)		/* rubbish: the read that comes there reports it */
 			more = 0;
@@ -403,7 +403,7 @@ static ssize_t peek_seam(struct receive *r, size_t left)
 static ssize_t offered(struct receive *r, bool dontwait)
 {
 	struct shmfd_record *rec = r->rec;
-	struct shmfd_dir *d = r->s->rx.dir;
+	struct shmfd_dir *d = r->s->rings->rx.dir;
 	uint64_t taken, at = load_acquire(&d->switch_at); /* [stream.X] */
 
 	if (load_acquire(&rec->rx_inflight) && load_acquire(&rec->phase) != SHMFD_LEFT) {
@@ -450,13 +450,13 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 {
 	uint32_t rounds = 0;
 
-	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
+	if (!shmfd_spin_begin(sp, &s->rings->spin, shmfd_stream_same_cpu(s), -1))
 		return false;
 	if (sp->budget_ns >= SHMFD_LAG_NS)
 		shmfd_recv_lag(s);
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
-			if (!shmfd_ring_is_empty(&s->rx, pos)) {
+			if (!shmfd_ring_is_empty(&s->rings->rx, pos)) {
 				shmfd_recv_lag_found(s, rounds);
 				shmfd_spin_paid(sp);
 				return true;
@@ -486,19 +486,19 @@ static int wait_data(struct receive *r)
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
 	}
-	if (!shmfd_wait_enter(&s->wait, &s->pollers)) {
+	if (!shmfd_wait_enter(&s->rings->wait, &s->pollers)) {
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
 	}
-	turn = shmfd_wait_turn(&s->wait);
-	shmfd_stream_arm(s, &s->rx.dir->attn); /* [wait.S] */
+	turn = shmfd_wait_turn(&s->rings->wait);
+	shmfd_stream_arm(s, &s->rings->rx.dir->attn); /* [wait.S] */
 	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
 	 * may have read on, and the ring may have wrapped over the old one */
 	if (!r->news)
 		pos = *(volatile uint64_t *)&r->rec->rd_pos;
-	if (!shmfd_ring_is_empty(&s->rx, pos) ||
+	if (!shmfd_ring_is_empty(&s->rings->rx, pos) ||
 	    load_seq_cst(&r->rec->rd_shut)) {
-		shmfd_wait_exit(&s->wait);
+		shmfd_wait_exit(&s->rings->wait);
 		return 0;
 	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
@@ -765,7 +765,7 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	 * began before the switch */
 	mode = load_relaxed(&rec->rx_mode);
 	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
-		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN); /* [stream.X] */
+		shmfd_stream_knows_switch(s));
 }
 
 int shmfd_recv_settle(struct shmfd_stream *s)
@@ -777,21 +777,21 @@ int shmfd_recv_settle(struct shmfd_stream *s)
 		return tag;
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
 	    /* [stream.X] */
-	    load_relaxed(&rec->kernel_rx_bytes) == load_acquire(&s->rx.dir->switch_at) &&
+	    load_relaxed(&rec->kernel_rx_bytes) == load_acquire(&s->rings->rx.dir->switch_at) &&
 	    !load_acquire(&rec->rx_inflight)) {
 		bool entered = rec->drain_end || rec->drain_eof || shmfd_stream_enter(s);
 
 		store_relaxed(&rec->rx_mode, entered ? SHMFD_MODE_RING : SHMFD_MODE_KERNEL);
 	}
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING) {
-		tag = shmfd_ring_next(&s->rx, rec);
+		tag = shmfd_ring_next(&s->rings->rx, rec);
 		if (tag == (int)SHMFD_TAG_END) {
-			shmfd_ring_pass(&s->rx, rec);
+			shmfd_ring_pass(&s->rings->rx, rec);
 			store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 			tag = (int)SHMFD_TAG_NONE;
 		} else if (tag == (int)SHMFD_TAG_NONE &&
 			   load_acquire(&rec->phase) == SHMFD_LEFT &&
-			   shmfd_ring_is_drained(&s->rx, rec)) {
+			   shmfd_ring_is_drained(&s->rings->rx, rec)) {
 			ring_is_done(rec);
 		}
 	}

@@ -102,7 +102,7 @@ static ssize_t next_piece(const struct shmfd_stream *s, const struct shmfd_recor
 	ssize_t run;
 
 	*ret_data = buf;
-	while ((run = shmfd_ring_resend_run(&s->tx, &at, ret_data)) > 0) {
+	while ((run = shmfd_ring_resend_run(&s->rings->tx, &at, ret_data)) > 0) {
 		if (!sum && run >= PIECE_BYTES)
 			return run;
 		if ((size_t)run > PIECE_BYTES - sum)
@@ -111,7 +111,7 @@ static ssize_t next_piece(const struct shmfd_stream *s, const struct shmfd_recor
 		sum += (size_t)run;
 		if (sum == PIECE_BYTES)
 			break;
-		shmfd_ring_resent(&s->tx, &at, (uint32_t)run);
+		shmfd_ring_resent(&s->rings->tx, &at, (uint32_t)run);
 	}
 	*ret_data = buf;
 	return run < 0 ? run : (ssize_t)sum;
@@ -124,13 +124,13 @@ static void pass_by(struct shmfd_stream *s, size_t n)
 	const uint8_t *unused;
 
 	while (n) {
-		ssize_t run = shmfd_ring_resend_run(&s->tx, rec, &unused);
+		ssize_t run = shmfd_ring_resend_run(&s->rings->tx, rec, &unused);
 
 		if (run <= 0)
 			return;
 		if ((size_t)run > n)
 			run = (ssize_t)n;
-		shmfd_ring_resent(&s->tx, rec, (uint32_t)run);
+		shmfd_ring_resent(&s->rings->tx, rec, (uint32_t)run);
 		n -= (size_t)run;
 	}
 }
@@ -141,7 +141,7 @@ void shmfd_resend_lost(struct shmfd_stream *s)
 
 	/* AF_UNIX tells it behind the input; the peer may have said so itself */
 	if (rec->family == AF_UNIX)
-		fetch_or_seq_cst(&s->rx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
+		fetch_or_seq_cst(&s->rings->rx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
 	else if (!xchg_seq_cst(&rec->reset_told, 1))
 		store_relaxed(&rec->pending_err, (uint32_t)shmfd_reset_error(s));
 }
@@ -216,7 +216,7 @@ void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t p
 	rec->resend_pos = pos;
 	rec->resend_part = part;
 	/* rubbish: nothing can be saved */
-	if (rec->wr_pos - pos > s->tx.cap || pos % SHMFD_HEADER_BYTES) {
+	if (rec->wr_pos - pos > s->rings->tx.cap || pos % SHMFD_HEADER_BYTES) {
 		rec->resend_pos = rec->wr_pos;
 		shmfd_resend_lost(s);
 	}
@@ -230,7 +230,7 @@ void shmfd_resend_begin(struct shmfd_stream *s, int fd, uint64_t pos, uint32_t p
 void shmfd_resend_frozen(struct shmfd_stream *s, int fd)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	struct shmfd_dir *d = s->tx.dir;
+	struct shmfd_dir *d = s->rings->tx.dir;
 	uint64_t taken = load_acquire(&d->rd_pos); /* [ring.R] stored before the swap */
 	uint32_t part = load_acquire(&d->rd_part);
 	uint64_t open = 0, pos = taken;
@@ -304,7 +304,7 @@ int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, 
 	step = shmfd_before_sleep(left);
 	if (unlikely(part) && step < 0)
 		step = LONG_NS;
-	ret = shmfd_wait_sleep(&s->wait, turn, step, beside, deadline || part);
+	ret = shmfd_wait_sleep(&s->rings->wait, turn, step, beside, deadline || part);
 	if (unlikely(step != left) &&
 	    (ret == -ETIMEDOUT ||
 	     (ret == -EINTR && left < 0 && !part && shmfd_wait_restarts())))

@@ -31,8 +31,8 @@ static bool swap(struct shmfd_dir *d, uint32_t from, uint32_t to)
 
 bool shmfd_stream_enter(struct shmfd_stream *s)
 {
-	return swap(s->rx.dir, SHMFD_DIR_OFFERED, SHMFD_DIR_RING) ||
-		shmfd_dir_state(s->rx.dir) != SHMFD_DIR_FROZEN;
+	return swap(s->rings->rx.dir, SHMFD_DIR_OFFERED, SHMFD_DIR_RING) ||
+		shmfd_dir_state(s->rings->rx.dir) != SHMFD_DIR_FROZEN;
 }
 
 /* How an end leaves. */
@@ -47,7 +47,7 @@ struct leaving {
 static void leave_rx(struct shmfd_stream *s, const struct leaving *l)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	struct shmfd_dir *d = s->rx.dir;
+	struct shmfd_dir *d = s->rings->rx.dir;
 	uint32_t mode = load_relaxed(&rec->rx_mode);
 	uint64_t end, open = 0;
 
@@ -79,14 +79,14 @@ static void leave_rx(struct shmfd_stream *s, const struct leaving *l)
 			store_relaxed(&rec->rx_mode, SHMFD_MODE_KERNEL);
 		return;
 	}
-	end = shmfd_ring_frontier(&s->rx, rec);
+	end = shmfd_ring_frontier(&s->rings->rx, rec);
 	if (!cas_seq_cst(&d->split, &open, end + 1)) { /* [stream.A] */
-		end = shmfd_ring_frontier(&s->rx, rec);	/* the writer published before */
+		end = shmfd_ring_frontier(&s->rings->rx, rec);	/* the writer published before */
 		if (open - 1 < end && open - 1 >= rec->rd_pos)
 			end = open - 1;
 	}
 	/* end-of-file that is there already needs no word of the writer */
-	rec->drain_eof = shmfd_ring_is_eof(&s->rx, end);
+	rec->drain_eof = shmfd_ring_is_eof(&s->rings->rx, end);
 	rec->drain_end = end;
 	if (end == rec->rd_pos) {
 		/* before the switch kernel bytes come first, then this EOF */
@@ -116,10 +116,10 @@ static void unread_of_dead(struct shmfd_stream *s, const struct leaving *l)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	const uint8_t *unused;
 
-	rec->resend_pos = load_acquire(&s->tx.dir->rd_pos); /* [ring.R] */
-	rec->resend_part = load_acquire(&s->tx.dir->rd_part);
-	if (rec->wr_pos - rec->resend_pos <= s->tx.cap &&
-	    shmfd_ring_resend_run(&s->tx, rec, &unused) > 0 && far_is_closed(l->fd)) {
+	rec->resend_pos = load_acquire(&s->rings->tx.dir->rd_pos); /* [ring.R] */
+	rec->resend_part = load_acquire(&s->rings->tx.dir->rd_part);
+	if (rec->wr_pos - rec->resend_pos <= s->rings->tx.cap &&
+	    shmfd_ring_resend_run(&s->rings->tx, rec, &unused) > 0 && far_is_closed(l->fd)) {
 		/* the kernel resets when a process dies with unread input */
 		shmfd_resend_lost(s);
 		rec->resend_pos = rec->wr_pos;
@@ -132,7 +132,7 @@ static void unread_of_dead(struct shmfd_stream *s, const struct leaving *l)
 static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	struct shmfd_dir *d = s->tx.dir;
+	struct shmfd_dir *d = s->rings->tx.dir;
 	bool mine;
 
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
@@ -161,7 +161,7 @@ static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 		shmfd_resend_frozen(s, l->fd);
 		return;
 	}
-	shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_END);
+	shmfd_ring_mark(&s->rings->tx, rec, SHMFD_TAG_END);
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
 	if (load_relaxed(&rec->wr_shut))
 		shmfd_sys.shutdown(l->fd, SHUT_WR);
@@ -183,7 +183,7 @@ static bool leave_rings(struct shmfd_stream *s, const struct leaving *l)
 	leave_tx(s, l);
 	shmfd_unlock(rec, &rec->tx_lock);
 	/* before a close: the peer asks the kernel from then on, which knows when */
-	fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */
+	fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */
 	return true;
 }
 
@@ -191,7 +191,7 @@ void shmfd_stream_leave_at_close(struct shmfd_stream *s, int fd)
 {
 	struct leaving l = {
 		.fd = fd,
-		.peer_gone = shmfd_wait_has_ended(&s->wait),
+		.peer_gone = shmfd_wait_has_ended(&s->rings->wait),
 		.hand_over = true,
 	};
 	uint64_t mask = shmfd_signals_block();
@@ -225,7 +225,7 @@ static void leave(struct shmfd_stream *s, const struct leaving *l)
 	shmfd_unlock(rec, &rec->meet_lock);
 	shmfd_log(2, "fd %d goes back to the kernel: %s", l->fd, shmfd_report_reason(l->why));
 	if (phase == SHMFD_PAIRED) {
-		shmfd_sys.shutdown(s->wait.link, SHUT_RDWR);
+		shmfd_sys.shutdown(s->rings->wait.link, SHUT_RDWR);
 		shmfd_ready_changed(s);
 	} else {
 		shmfd_meet_drop(s);
@@ -258,7 +258,7 @@ void shmfd_stream_retreat(struct shmfd_stream *s, enum shmfd_reason why)
 	struct leaving l = {
 		.why = why,
 		.fd = load_relaxed(&s->fd),
-		.peer_gone = s->seg && shmfd_wait_has_ended(&s->wait),
+		.peer_gone = s->seg && shmfd_wait_has_ended(&s->rings->wait),
 		.hand_over = is_hand_over(why),
 	};
 

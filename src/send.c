@@ -40,17 +40,17 @@ enum { AGAIN = -5000, FULL };
 void shmfd_send_wake(struct shmfd_stream *s)
 {
 	/* [wait.S] the publication before this was a full fence */
-	uint32_t attn = load_seq_cst(&s->tx.dir->attn);
+	uint32_t attn = load_seq_cst(&s->rings->tx.dir->attn);
 
 	if (likely(!(attn & SHMFD_SLEEP)))
 		return;
-	if (shmfd_sleep_wake(&s->tx.dir->attn, attn, s->wait.link))
+	if (shmfd_sleep_wake(&s->rings->tx.dir->attn, attn, s->rings->wait.link))
 		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
 }
 
 static inline bool is_frozen(struct shmfd_stream *s)
 {
-	return shmfd_dir_state(s->tx.dir) == SHMFD_DIR_FROZEN;
+	return shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_FROZEN;
 }
 
 /* Now and then, while the reader does not advance: is it still there? */
@@ -62,8 +62,8 @@ static void look_at_link(struct transmit *t)
 	if (likely(++rec->since_look < SHMFD_LOOK_EVERY))
 		return;
 	rec->since_look = 0;
-	pos = load_acquire(&t->s->tx.dir->rd_pos); /* [ring.R] */
-	if (pos == rec->look_rd && shmfd_wait_has_ended(&t->s->wait)) {
+	pos = load_acquire(&t->s->rings->tx.dir->rd_pos); /* [ring.R] */
+	if (pos == rec->look_rd && shmfd_wait_has_ended(&t->s->rings->wait)) {
 		shmfd_unlock(rec, &rec->tx_lock);
 		shmfd_stream_peer_left(t->s);
 		shmfd_lock(rec, &rec->tx_lock);
@@ -85,7 +85,7 @@ static ssize_t to_ring(struct transmit *t)
 		shmfd_unlock(rec, &rec->tx_lock);
 		/* a reset comes before it (linux/net/ipv4/tcp.c, do_error) */
 		if (rec->family != AF_UNIX && load_acquire(&rec->phase) == SHMFD_PAIRED &&
-		    shmfd_wait_has_ended(&s->wait) && shmfd_stream_peer_left(s))
+		    shmfd_wait_has_ended(&s->rings->wait) && shmfd_stream_peer_left(s))
 			return AGAIN;
 		return t->done ? (ssize_t)t->done : -EPIPE;
 	}
@@ -96,8 +96,9 @@ static ssize_t to_ring(struct transmit *t)
 		return AGAIN;
 	}
 	/* short writes of several writers do not mix */
-	if (left > PIPE_BUF || shmfd_ring_room(&s->tx, rec) >= left)
-		n = shmfd_ring_writev(&s->tx, rec, t->msg->msg_iov, t->msg->msg_iovlen, t->done);
+	if (left > PIPE_BUF || shmfd_ring_room(&s->rings->tx, rec) >= left)
+		n = shmfd_ring_writev(&s->rings->tx, rec, t->msg->msg_iov, t->msg->msg_iovlen,
+				      t->done);
 	if (unlikely(n < 0)) {
 		shmfd_unlock(rec, &rec->tx_lock);
 		shmfd_stream_retreat(s, SHMFD_WHY_PROTOCOL);
@@ -117,16 +118,16 @@ static ssize_t to_ring(struct transmit *t)
 	shmfd_unlock(rec, &rec->tx_lock);
 	if (t->done < t->total)
 		return FULL;
-	if (unlikely(load_relaxed(&s->full_since)))	/* nobody waits for room now */
-		store_relaxed(&s->full_since, 0);
+	if (unlikely(load_relaxed(&s->rings->full_since)))	/* nobody waits for room now */
+		store_relaxed(&s->rings->full_since, 0);
 	return (ssize_t)t->done;
 }
 
 bool shmfd_send_has_room(struct shmfd_stream *s)
 {
 	const struct shmfd_record *rec = shmfd_stream_record(s);
-	uint64_t pos = load_seq_cst(&s->tx.dir->rd_pos); /* [ring.R] */
-	uint64_t cap = s->tx.cap, room = cap - (rec->wr_pos - pos), need = cap / ROOM_PART;
+	uint64_t pos = load_seq_cst(&s->rings->tx.dir->rd_pos); /* [ring.R] */
+	uint64_t cap = s->rings->tx.cap, room = cap - (rec->wr_pos - pos), need = cap / ROOM_PART;
 
 	/* before the reader has come to an early wrap the lap is all there is */
 	if (rec->wrap_pos && pos <= rec->wrap_pos)
@@ -147,7 +148,7 @@ static bool has_room(struct shmfd_stream *s, const struct shmfd_record *rec)
 static bool spin_room(struct shmfd_stream *s, struct shmfd_record *rec,
 		      struct shmfd_spinner *sp)
 {
-	if (!shmfd_spin_begin(sp, &s->spin, shmfd_stream_same_cpu(s), -1))
+	if (!shmfd_spin_begin(sp, &s->rings->spin, shmfd_stream_same_cpu(s), -1))
 		return false;
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
@@ -176,14 +177,14 @@ static int wait_room(struct transmit *t)
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
 	}
-	if (!shmfd_wait_enter(&s->wait, &s->pollers)) {
+	if (!shmfd_wait_enter(&s->rings->wait, &s->pollers)) {
 		shmfd_stream_retreat(s, SHMFD_WHY_SLEEPERS);
 		return 0;
 	}
-	turn = shmfd_wait_turn(&s->wait);
-	shmfd_stream_arm(s, &s->tx.dir->room_sleep); /* [wait.S] */
+	turn = shmfd_wait_turn(&s->rings->wait);
+	shmfd_stream_arm(s, &s->rings->tx.dir->room_sleep); /* [wait.S] */
 	if (has_room(s, t->rec)) {
-		shmfd_wait_exit(&s->wait);
+		shmfd_wait_exit(&s->rings->wait);
 		return 0;
 	}
 	start = sp.budget_ns ? shmfd_now_ns() : 0;
@@ -273,9 +274,9 @@ static ssize_t to_kernel(struct transmit *t)
 	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
 	    !(t->flags & MSG_MORE) && load_relaxed(&rec->tx_inflight) == 1 &&
 	    !s->reg.held &&
-	    load_acquire(&s->tx.dir->rx_ready) && /* [stream.X] */
-	    shmfd_dir_state(s->tx.dir) == SHMFD_DIR_OFFERED) {
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */
+	    load_acquire(&s->rings->tx.dir->rx_ready) && /* [stream.X] */
+	    shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_OFFERED) {
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_OFFER);
 	}
 	shmfd_unlock(rec, &rec->tx_lock);
@@ -288,12 +289,13 @@ static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec)
 	uint64_t mask;
 
 	if (load_acquire(&rec->phase) != SHMFD_PAIRED ||
-	    shmfd_dir_state(s->tx.dir) != SHMFD_DIR_OFFERED) {
+	    shmfd_dir_state(s->rings->tx.dir) != SHMFD_DIR_OFFERED) {
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
 		return;
 	}
 	mask = shmfd_signals_block();
-	store_seq_cst(&s->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes)); /* [stream.X] */
+	/* [stream.X] */
+	store_seq_cst(&s->rings->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes));
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
 	shmfd_send_wake(s);
 	shmfd_signals_restore(mask);
@@ -381,7 +383,7 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 			continue;
 		if (n != FULL)
 			return n;
-		store_relaxed(&s->tx_nospace, 1);
+		store_relaxed(&s->rings->tx_nospace, 1);
 		if (shmfd_stuck_note(s))
 			continue;
 		if (dontwait)
@@ -401,14 +403,14 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 {
 	struct shmfd_span span;
 	ssize_t n;
-	int ret = shmfd_ring_reserve(&s->tx, rec, len, &span);
+	int ret = shmfd_ring_reserve(&s->rings->tx, rec, len, &span);
 
 	if (ret <= 0)
 		return ret ? ret : FULL;
 	n = shmfd_sys.pread(in_fd, span.data, span.len, off);
 	if (n <= 0)
 		return n ? -errno : 0;
-	shmfd_ring_commit(&s->tx, rec, &span, (uint32_t)n);
+	shmfd_ring_commit(&s->rings->tx, rec, &span, (uint32_t)n);
 	counter_add(&rec->ring_tx_bytes, (uint64_t)n);
 	shmfd_send_wake(s);
 	if (unlikely(is_frozen(s)))
@@ -456,7 +458,7 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 		}
 		if (n != FULL)
 			break;
-		store_relaxed(&s->tx_nospace, 1);
+		store_relaxed(&s->rings->tx_nospace, 1);
 		n = -EAGAIN;
 		if (shmfd_stuck_note(s))
 			continue;
@@ -495,12 +497,12 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 		if (load_relaxed(&rec->wr_shut))
 			break;
 		mask = shmfd_signals_block();
-		shmfd_ring_mark(&s->tx, rec, SHMFD_TAG_EOF);
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
+		shmfd_ring_mark(&s->rings->tx, rec, SHMFD_TAG_EOF);
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_SHUT); /* [stream.X] */
 		store_seq_cst(&rec->wr_shut, 1);
 		/* [wait.S] a thread of ours that sleeps for room: EPIPE is due */
-		*ret_sleeper = load_seq_cst(&s->tx.dir->room_sleep) & SHMFD_SLEEP &&
-			(load_seq_cst(&s->wait.blocked) || load_seq_cst(&s->pollers));
+		*ret_sleeper = load_seq_cst(&s->rings->tx.dir->room_sleep) & SHMFD_SLEEP &&
+			(load_seq_cst(&s->rings->wait.blocked) || load_seq_cst(&s->pollers));
 		if (is_frozen(s))
 			shmfd_resend_frozen(s, load_relaxed(&s->fd));
 		else
@@ -517,12 +519,12 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 		}
 		break;
 	default: {
-		uint32_t old = load_seq_cst(&s->tx.dir->attn); /* [stream.A] */
+		uint32_t old = load_seq_cst(&s->rings->tx.dir->attn); /* [stream.A] */
 
 		/* end-of-file goes by the kernel: never switch any more */
 		while ((old & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_OFFERED &&
 		       /* [stream.A] */
-		       !cas_seq_cst(&s->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
+		       !cas_seq_cst(&s->rings->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
 			;
 		store_seq_cst(&rec->wr_shut, 1);
 	}
@@ -539,10 +541,10 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 	if (how < 0 || how > 2)
 		return SHMFD_PASS;
 	/* a peer that closed: the kernel knows what that means for this call */
-	if (load_acquire(&rec->phase) == SHMFD_PAIRED && shmfd_wait_has_ended(&s->wait))
+	if (load_acquire(&rec->phase) == SHMFD_PAIRED && shmfd_wait_has_ended(&s->rings->wait))
 		shmfd_stream_peer_left(s);
 	if (s->seg && rec->family != AF_UNIX && load_relaxed(&rec->wr_shut) &&
-	    (load_acquire(&s->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+	    (load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		return -ENOTCONN;	/* both ends have sent their FIN */
 	/* both, by one call or by two: the kernel resets who writes on */
 	if (how == SHUT_RD && rec->family != AF_UNIX && s->seg &&
@@ -551,7 +553,7 @@ int shmfd_shutdown(struct shmfd_stream *s, int how)
 		/* what arrives is still readable (linux/net/ipv4/tcp.c); seq_cst:
 		 * a sleeper counts itself, then looks at this */
 		store_seq_cst(&rec->rd_shut, 1);
-		if (!load_seq_cst(&s->wait.blocked) && !load_seq_cst(&s->pollers) &&
+		if (!load_seq_cst(&s->rings->wait.blocked) && !load_seq_cst(&s->pollers) &&
 		    !shmfd_ready_may_sleep(s)) {
 			shmfd_ready_poke(s);
 			return SHMFD_PASS;

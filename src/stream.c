@@ -24,6 +24,7 @@
 #include "sys.h"
 
 struct shmfd_stream shmfd_streams[SHMFD_TABLE_RECORDS];
+static struct shmfd_rings rings_of[SHMFD_TABLE_RECORDS];
 uint32_t shmfd_pid;
 
 static struct shmfd_totals ended;	/* of streams that were closed here */
@@ -87,21 +88,21 @@ void shmfd_stream_fork_child(bool counted)
 			fetch_add_acq_rel(&rec->holders, 1);
 		store_relaxed(&rec->holder_pid[0], shmfd_pid);
 		/* the threads that used it stayed behind */
-		if (load_relaxed(&s->wait.blocked)) {
-			store_relaxed(&s->wait.turn, 0);
-			store_relaxed(&s->wait.leader, 0);
-			store_relaxed(&s->wait.followers, 0);
-			store_relaxed(&s->wait.blocked, 0);
+		if (load_relaxed(&s->rings->wait.blocked)) {
+			store_relaxed(&s->rings->wait.turn, 0);
+			store_relaxed(&s->rings->wait.leader, 0);
+			store_relaxed(&s->rings->wait.followers, 0);
+			store_relaxed(&s->rings->wait.blocked, 0);
 		}
-		if (s->wait.link_ms)	/* either process may have set it since */
-			s->wait.link_ms = -1;
+		if (s->rings->wait.link_ms)	/* either process may have set it since */
+			s->rings->wait.link_ms = -1;
 		if (load_relaxed(&s->users))
 			store_relaxed(&s->users, 0);
 		if (load_relaxed(&s->pollers))
 			store_relaxed(&s->pollers, s->reg.counted ? SHMFD_IN_SET : 0);
 		for (int k = 0; k < SHMFD_KICKS; k++) {
-			if (load_relaxed(&s->kick[k]))
-				store_relaxed(&s->kick[k], 0);
+			if (load_relaxed(&s->rings->kick[k]))
+				store_relaxed(&s->rings->kick[k], 0);
 		}
 	}
 	shmfd_ready_fork_child();
@@ -185,11 +186,11 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 	}
 	watch_fork();
 	s = &shmfd_streams[index];
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, offsetof(struct shmfd_stream, rings));
+	s->rings = &rings_of[index];
 	s->fd = fd;
 	s->keep_fd = -1;
 	s->listener = -1;
-	s->wait.link = -1;
 	rec = shmfd_table_record((uint32_t)index);
 	rec->family = (uint16_t)family;
 	rec->accepted = accepted;
@@ -268,7 +269,7 @@ static void reset_peer(struct shmfd_stream *s, int fd)
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
 	if (shmfd_stream_record(s)->family == AF_UNIX)
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
 	else
 		shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
@@ -285,7 +286,7 @@ static void part(struct shmfd_stream *s, int fd)
 	if (!last || !s->seg)
 		return;
 	if ((load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING || shmfd_stream_has_seam(s)) &&
-	    shmfd_ring_unread(&s->rx, rec, NULL) > 0)
+	    shmfd_ring_unread(&s->rings->rx, rec, NULL) > 0)
 		reset_peer(s, fd);
 	shmfd_stream_leave_at_close(s, fd);
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)
@@ -315,9 +316,9 @@ static void tell_closed(struct shmfd_stream *s)
 	if (load_relaxed(&s->parted) == SHMFD_LOST)
 		return;
 	if (s->seg && load_relaxed(&shmfd_stream_record(s)->holders) == 1 &&
-	    !(load_acquire(&s->tx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
+	    !(load_acquire(&s->rings->tx.dir->w_flags) & SHMFD_W_SHUT)) /* [stream.X] */
 		/* [stream.X] */
-		fetch_or_seq_cst(&s->tx.dir->w_flags, SHMFD_W_SHUT | SHMFD_W_CLOSED);
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_SHUT | SHMFD_W_CLOSED);
 }
 
 /*
@@ -333,11 +334,20 @@ static void let_go(struct shmfd_stream *s)
 	shmfd_ready_forget(s);
 	shmfd_meet_drop(s);
 	tell_closed(s);
-	shmfd_unhide_close(s->wait.link);
-	s->wait.link = -1;
-	store_release(&s->wait.ended, 1);
+	shmfd_unhide_close(s->rings->wait.link);
+	s->rings->wait.link = 0;
+	store_release(&s->rings->wait.ended, 1);
 	if (load_relaxed(&rec->user_pid) == shmfd_pid)
 		store_relaxed(&rec->user_pid, 0);
+}
+
+/* What was never written stays so: of its page there may be nothing yet. */
+static void forget_rings(struct shmfd_rings *r)
+{
+	static const struct shmfd_rings none;
+
+	if (memcmp(r, &none, sizeof(none)))
+		memset(r, 0, sizeof(*r));
 }
 
 /* Frees what is left once nobody is inside. */
@@ -352,10 +362,11 @@ static void finish(struct shmfd_stream *s)
 	shmfd_ready_forget(s);
 	shmfd_meet_drop(s);
 	tell_closed(s);
-	shmfd_unhide_close(s->wait.link);
+	shmfd_unhide_close(s->rings->wait.link);
 	if (s->seg)
-		shmfd_segment_unmap(s->seg, s->rx.cap);
-	memset(s, 0, sizeof(*s));
+		shmfd_segment_unmap(s->seg, s->rings->rx.cap);
+	forget_rings(s->rings);
+	memset(s, 0, offsetof(struct shmfd_stream, rings));
 	if (load_relaxed(&rec->user_pid) == shmfd_pid)
 		store_relaxed(&rec->user_pid, 0);
 	if (fetch_sub_acq_rel(&rec->holders, 1) == 1)
@@ -449,6 +460,7 @@ void shmfd_stream_sync_options(struct shmfd_stream *s, int fd)
 	struct timeval tv;
 	socklen_t len = sizeof(tv);
 	int busy_us = 0, fl = shmfd_sys.fcntl(fd, F_GETFL, 0);
+	uint32_t ceiling;
 
 	if (fl >= 0)
 		store_relaxed(&rec->nonblock, (fl & O_NONBLOCK) != 0);
@@ -458,9 +470,11 @@ void shmfd_stream_sync_options(struct shmfd_stream *s, int fd)
 	if (!shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len))
 		rec->sndtimeo_ns = tv.tv_sec * 1000000000ll + tv.tv_usec * 1000;
 	len = sizeof(busy_us);
-	if (!shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, &len))
-		s->spin.ceiling_ns = busy_us > 0 && busy_us <= 1000000 ?
-			(uint32_t)busy_us * 1000 : 0;
+	if (shmfd_sys.getsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, &len))
+		return;
+	ceiling = busy_us > 0 && busy_us <= 1000000 ? (uint32_t)busy_us * 1000 : 0;
+	if (s->rings->spin.ceiling_ns != ceiling)
+		s->rings->spin.ceiling_ns = ceiling;
 }
 
 void shmfd_stream_offer(struct shmfd_stream *s)
@@ -475,9 +489,9 @@ void shmfd_stream_offer(struct shmfd_stream *s)
 	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
 	    load_seq_cst(&rec->rx_inflight) <= 1 && !load_relaxed(&rec->rx_eof) && /* [stream.P] */
 	    !s->reg.held &&
-	    shmfd_dir_state(s->rx.dir) == SHMFD_DIR_OFFERED) {
+	    shmfd_dir_state(s->rings->rx.dir) == SHMFD_DIR_OFFERED) {
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_OFFER);
-		store_release(&s->rx.dir->rx_ready, 1); /* [stream.X] */
+		store_release(&s->rings->rx.dir->rx_ready, 1); /* [stream.X] */
 	}
 	shmfd_unlock(rec, &rec->rx_lock);
 }
@@ -489,18 +503,18 @@ bool shmfd_stream_pair(struct shmfd_stream *s, struct shmfd_segment *seg,
 	uint8_t *rings = (uint8_t *)seg + SHMFD_PAGE;
 	int out = rec->accepted ? 1 : 0;
 
-	s->tx = (struct shmfd_ring){
+	s->rings->tx = (struct shmfd_ring){
 		.base = rings + (size_t)out * ring_cap,
 		.cap = ring_cap,
 		.dir = &seg->dir[out],
 	};
-	s->rx = (struct shmfd_ring){
+	s->rings->rx = (struct shmfd_ring){
 		.base = rings + (size_t)!out * ring_cap,
 		.cap = ring_cap,
 		.dir = &seg->dir[!out],
 	};
 	s->seg = seg;
-	s->link_cookie = shmfd_cookie(s->wait.link);
+	s->rings->link_cookie = shmfd_cookie(s->rings->wait.link);
 	ended.promoted++;
 	store_relaxed(&rec->reason, SHMFD_WHY_NONE);
 	store_seq_cst(&rec->phase, SHMFD_PAIRED); /* [stream.P] */

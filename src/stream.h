@@ -115,6 +115,25 @@ struct shmfd_reg {
 
 enum { SHMFD_PARTED = 1, SHMFD_LOST };
 
+/*
+ * What only a stream with rings, or on its way there, needs.  Zeroed is the initial state,
+ * and nothing is written before: ten thousand that never get there touch no page of it.
+ */
+struct shmfd_rings {
+	struct shmfd_ring rx, tx;
+	struct shmfd_wait wait;		/* wait.link: 0 before MEETING */
+	struct shmfd_spin spin;
+	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
+	_Atomic int kick[SHMFD_KICKS];	/* sleepers' eventfds plus 1 (kick.h) */
+	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
+	_Atomic uint64_t full_pos;	/* how far the peer had read then */
+	uint64_t lag_sent;		/* ring_tx_bytes at the last wait for input (quick.c) */
+	uint64_t lag_taken;		/* and ring_rx_bytes */
+	uint64_t link_cookie;		/* of wait.link, once PAIRED */
+	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
+	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
+};
+
 /* What one process knows of a stream beside its record.  Copied by fork. */
 struct shmfd_stream {
 	_Atomic uint32_t users;		/* calls inside; pins it against close */
@@ -126,23 +145,14 @@ struct shmfd_stream {
 	int keep_fd;			/* hidden duplicate for those users, or -1 */
 	int listener;			/* rendezvous while MEETING, or -1 */
 	_Atomic uint32_t partner;	/* of a socket pair: index of the other end plus 1 */
-	uint64_t link_cookie;		/* of wait.link, once PAIRED */
+	struct shmfd_segment *seg;	/* NULL before PAIRED */
+	struct shmfd_reg reg;
 	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
 					 * select; SHMFD_IN_SET: a set may sleep on it */
-	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
-	_Atomic int kick[SHMFD_KICKS];	/* their eventfds plus 1 (kick.h) */
-	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */
-	_Atomic uint64_t full_pos;	/* how far the peer had read then */
-	uint64_t lag_sent;		/* ring_tx_bytes at the last wait for input (quick.c) */
-	uint64_t lag_taken;		/* and ring_rx_bytes */
-	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
-	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
-	struct shmfd_segment *seg;	/* NULL before PAIRED */
-	struct shmfd_ring rx, tx;
-	struct shmfd_wait wait;		/* wait.link: -1 before MEETING */
-	struct shmfd_spin spin;
-	struct shmfd_reg reg;
+	/* last: once set, it stays, whoever still looks */
+	struct shmfd_rings *rings;
 };
+_Static_assert(sizeof(struct shmfd_stream) <= 104, "for connections by the thousand");
 
 extern struct shmfd_stream shmfd_streams[SHMFD_TABLE_RECORDS];
 /* This process; changes in a forked child. */
@@ -303,7 +313,13 @@ static inline bool shmfd_stream_is_reset(const struct shmfd_stream *s)
 	const struct shmfd_record *rec = shmfd_stream_record(s);
 
 	return s->seg && rec->family == AF_UNIX && !load_relaxed(&rec->reset_told) &&
-		(load_acquire(&s->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+		(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+}
+
+/* The peer told where its bytes leave the kernel for the ring. */
+static inline bool shmfd_stream_knows_switch(const struct shmfd_stream *s)
+{
+	return load_acquire(&s->rings->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN; /* [stream.X] */
 }
 
 /*
@@ -315,9 +331,9 @@ static inline bool shmfd_stream_has_seam(const struct shmfd_stream *s)
 	const struct shmfd_record *rec = shmfd_stream_record(s);
 
 	return load_relaxed(&rec->rx_mode) == SHMFD_MODE_OFFER &&
-		load_acquire(&s->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN && /* [stream.X] */
+		shmfd_stream_knows_switch(s) &&
 		(rec->drain_end || rec->drain_eof ||
-		 shmfd_dir_state(s->rx.dir) != SHMFD_DIR_FROZEN);
+		 shmfd_dir_state(s->rings->rx.dir) != SHMFD_DIR_FROZEN);
 }
 
 /* Of a stream that has left: something is to be reported from memory. */
@@ -337,7 +353,7 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
  */
 static inline void shmfd_stream_arm(struct shmfd_stream *s, _Atomic uint32_t *word)
 {
-	counter_add(&s->armed, 1);	/* a count lost among threads is one bell of 270 */
+	counter_add(&s->rings->armed, 1);	/* a count lost among threads is one bell of 270 */
 	shmfd_sleep_set(word); /* [wait.S] */
 }
 
@@ -355,8 +371,8 @@ static inline void shmfd_stream_show_cpu(struct shmfd_stream *s)
 	uint32_t cpu = shmfd_cpu();
 
 	/* relaxed: a hint; stored only when it changes */
-	if (cpu && load_relaxed(&s->rx.dir->r_cpu) != cpu)
-		store_relaxed(&s->rx.dir->r_cpu, cpu);
+	if (cpu && load_relaxed(&s->rings->rx.dir->r_cpu) != cpu)
+		store_relaxed(&s->rings->rx.dir->r_cpu, cpu);
 }
 
 /* Both ends run on one processor now: spinning would only delay the peer. */
@@ -364,7 +380,7 @@ static inline bool shmfd_stream_same_cpu(const struct shmfd_stream *s)
 {
 	uint32_t cpu = shmfd_cpu();
 	/* relaxed: hints for the governor */
-	uint32_t peer = load_relaxed(&s->tx.dir->r_cpu);
+	uint32_t peer = load_relaxed(&s->rings->tx.dir->r_cpu);
 
 	return cpu && peer ? peer == cpu : shmfd_one_cpu();
 }
@@ -490,7 +506,7 @@ int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);
  * (linux/net/ipv4/tcp_input.c, tcp_reset). */
 static inline int shmfd_reset_error(const struct shmfd_stream *s)
 {
-	uint32_t flags = s->seg ? load_acquire(&s->rx.dir->w_flags) : 0; /* [stream.X] */
+	uint32_t flags = s->seg ? load_acquire(&s->rings->rx.dir->w_flags) : 0; /* [stream.X] */
 
 	return shmfd_stream_record(s)->family != AF_UNIX &&
 		(flags & (SHMFD_W_SHUT | SHMFD_W_CLOSED)) == SHMFD_W_SHUT ? EPIPE : ECONNRESET;

@@ -42,21 +42,22 @@ static bool kernel_holds_more(const struct shmfd_stream *s)
 {
 	const struct shmfd_record *rec = shmfd_stream_record(s);
 
-	return rec->family != AF_UNIX || s->tx.cap < SHMFD_RING_SMALL ||
+	return rec->family != AF_UNIX || s->rings->tx.cap < SHMFD_RING_SMALL ||
 		/* [ring.R] the reader has not come to it */
-		(rec->wrap_pos && load_acquire(&s->tx.dir->rd_pos) <= rec->wrap_pos);
+		(rec->wrap_pos && load_acquire(&s->rings->tx.dir->rd_pos) <= rec->wrap_pos);
 }
 
 /* The ring is full since when?  Now, if the peer has read since the last look. */
 static int64_t full_since(struct shmfd_stream *s, int64_t now)
 {
 	/* [ring.R] and what it has of the record there */
-	uint64_t pos = load_acquire(&s->tx.dir->rd_pos) + load_relaxed(&s->tx.dir->rd_part);
+	const struct shmfd_dir *d = s->rings->tx.dir;
+	uint64_t pos = load_acquire(&d->rd_pos) + load_relaxed(&d->rd_part);
 
-	if (load_relaxed(&s->full_since) && load_relaxed(&s->full_pos) == pos)
-		return load_relaxed(&s->full_since);
-	store_relaxed(&s->full_pos, pos);
-	store_relaxed(&s->full_since, now);
+	if (load_relaxed(&s->rings->full_since) && load_relaxed(&s->rings->full_pos) == pos)
+		return load_relaxed(&s->rings->full_since);
+	store_relaxed(&s->rings->full_pos, pos);
+	store_relaxed(&s->rings->full_since, now);
 	return now;
 }
 
@@ -89,7 +90,7 @@ bool shmfd_stuck_note(struct shmfd_stream *s)
 		take_place(s);
 		return false;
 	}
-	store_relaxed(&s->full_since, 0);
+	store_relaxed(&s->rings->full_since, 0);
 	shmfd_stream_retreat(s, SHMFD_WHY_STUCK);
 	return load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 }
@@ -103,8 +104,8 @@ static bool is_full(struct shmfd_stream *s)
 
 	if (!s->seg || shmfd_lock(rec, &rec->tx_lock))
 		return false;
-	ret = load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING && load_relaxed(&s->full_since) &&
-		!shmfd_send_has_room(s);
+	ret = load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING &&
+		load_relaxed(&s->rings->full_since) && !shmfd_send_has_room(s);
 	shmfd_unlock(rec, &rec->tx_lock);
 	return ret;
 }
@@ -115,7 +116,7 @@ static bool look_at(struct shmfd_stream *s, int64_t now, int64_t *sleep_ns)
 	int64_t left;
 
 	if (!is_full(s) || shmfd_stuck_note(s)) {
-		store_relaxed(&s->full_since, 0);
+		store_relaxed(&s->rings->full_since, 0);
 		return false;
 	}
 	left = full_since(s, now) + shmfd_stuck_after_ns - now;

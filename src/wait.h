@@ -64,9 +64,9 @@
 
 #include "atomic.h"
 
-/* Per process and link.  Zeroed is the initial state, but for link. */
+/* Per process and link.  Zeroed is the initial state. */
 struct shmfd_wait {
-	int link;
+	int link;			/* 0: none yet */
 	_Atomic uint32_t ended;		/* end-of-file was seen on the link */
 	_Atomic uint32_t turn;		/* count << 1 | somebody leads; a futex */
 	_Atomic uint32_t leader;	/* its thread id, 0: none */

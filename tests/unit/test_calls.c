@@ -78,8 +78,8 @@ static void test_ring_behind_bytes_on_their_way_is_not_counted(void **state)
 		rec = pair_record(fd[1]);
 		assert_int_equal(pair_send(fd[0], "abcdefgh", 8, 0), 8);
 		store_relaxed(&rec->rx_mode, SHMFD_MODE_OFFER);
-		store_relaxed(&s->rx.dir->attn, SHMFD_DIR_OFFERED);
-		store_relaxed(&s->rx.dir->switch_at, rec->kernel_rx_bytes + 6);
+		store_relaxed(&s->rings->rx.dir->attn, SHMFD_DIR_OFFERED);
+		store_relaxed(&s->rings->rx.dir->switch_at, rec->kernel_rx_bytes + 6);
 		assert_int_equal(shmfd_unread(s, fd[1]), SHMFD_PASS);
 		assert_int_equal(send(fd[0], "1234", 4, 0), 4);
 		assert_int_equal(shmfd_unread(s, fd[1]), SHMFD_PASS);
@@ -152,7 +152,7 @@ static void test_sendfile_reads_into_the_ring(void **state)
 	/* what fits, then nothing */
 	store_relaxed(&pair_record(fd[0])->nonblock, 1);
 	n = shmfd_sendfile(pair_stream(fd[0]), fd[0], file, 0, LONG);
-	assert_true(n > 0 && n < (ssize_t)pair_stream(fd[0])->tx.cap);
+	assert_true(n > 0 && n < (ssize_t)pair_stream(fd[0])->rings->tx.cap);
 	assert_int_equal(shmfd_sendfile(pair_stream(fd[0]), fd[0], file, n, LONG), -EAGAIN);
 	while (all < (size_t)n)
 		all += (size_t)pair_recv(fd[1], got + all, LONG - all, 0);

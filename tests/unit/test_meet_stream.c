@@ -68,9 +68,9 @@ static void test_both_ends_meet_and_leave_no_descriptor_behind(void **state)
 
 			assert_int_equal(load_relaxed(&pair_record(fd[k])->phase), SHMFD_PAIRED);
 			assert_int_equal(s->listener, -1);
-			assert_true(shmfd_fd_is(s->wait.link, SHMFD_FD_HIDDEN));
-			assert_true(fcntl(s->wait.link, F_GETFD) & FD_CLOEXEC);
-			assert_int_equal(s->rx.cap, 65536);
+			assert_true(shmfd_fd_is(s->rings->wait.link, SHMFD_FD_HIDDEN));
+			assert_true(fcntl(s->rings->wait.link, F_GETFD) & FD_CLOEXEC);
+			assert_int_equal(s->rings->rx.cap, 65536);
 		}
 		pair_close(fd);
 		assert_null(pair_stream(fd[0]));
@@ -401,7 +401,7 @@ static void test_options_that_the_ring_has_to_know(void **state)
 	setsockopt(fd[0], SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us));
 	assert_int_equal(getsockopt(fd[0], SOL_SOCKET, SO_BUSY_POLL, &us, &len), 0);
 	shmfd_stream_sync_options(pair_stream(fd[0]), fd[0]);
-	assert_int_equal(pair_stream(fd[0])->spin.ceiling_ns, us * 1000);
+	assert_int_equal(pair_stream(fd[0])->rings->spin.ceiling_ns, us * 1000);
 	/* in ticks of the kernel, rounded up */
 	assert_in_range(pair_record(fd[0])->rcvtimeo_ns, 1000002000, 1012000000);
 	assert_int_equal(pair_record(fd[0])->sndtimeo_ns, 3000000000ll);
@@ -521,7 +521,7 @@ static void test_sleeping_ends_of_one_mapping_wake_each_other(void **state)
 		close(memfd);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link), 0);
 		for (int k = 0; k < 2; k++) {
-			pair_stream(fd[k])->wait.link = shmfd_hide_fd(link[k]);
+			pair_stream(fd[k])->rings->wait.link = shmfd_hide_fd(link[k]);
 			assert_true(shmfd_stream_pair(pair_stream(fd[k]), seg, 65536));
 		}
 		for (int k = 0; k < 10; k++)

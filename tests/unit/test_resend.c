@@ -261,21 +261,21 @@ static void test_frozen_direction_goes_on_where_both_ends_agreed(void **state)
 		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, link), 0);
 		s = pair_stream(fd[0]);
 		rec = pair_record(fd[0]);
-		s->wait.link = shmfd_hide_fd(link[0]);
+		s->rings->wait.link = shmfd_hide_fd(link[0]);
 		assert_true(shmfd_stream_pair(s, seg, 65536));
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
-		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_RING);
+		store_relaxed(&s->rings->tx.dir->attn, SHMFD_DIR_RING);
 		assert_int_equal(pair_send(fd[0], "aaa", 3, 0), 3);
 		assert_int_equal(pair_send(fd[0], "bb", 2, 0), 2);
 		assert_int_equal(pair_send(fd[0], "c", 1, 0), 1);
 		assert_int_equal(rec->wr_pos, 48);
-		store_relaxed(&s->tx.dir->rd_pos, t[i].rd_pos);
-		store_relaxed(&s->tx.dir->rd_part, t[i].part);
-		store_relaxed(&s->tx.dir->split, t[i].said);
-		store_relaxed(&s->tx.dir->attn, SHMFD_DIR_FROZEN | t[i].hand_over);
+		store_relaxed(&s->rings->tx.dir->rd_pos, t[i].rd_pos);
+		store_relaxed(&s->rings->tx.dir->rd_part, t[i].part);
+		store_relaxed(&s->rings->tx.dir->split, t[i].said);
+		store_relaxed(&s->rings->tx.dir->attn, SHMFD_DIR_FROZEN | t[i].hand_over);
 		shmfd_resend_frozen(s, fd[0]);
 		assert_int_equal(load_relaxed(&rec->tx_mode), SHMFD_MODE_KERNEL);
-		assert_int_equal(load_relaxed(&s->tx.dir->split), t[i].split);
+		assert_int_equal(load_relaxed(&s->rings->tx.dir->split), t[i].split);
 		assert_int_equal(load_relaxed(&rec->pending_err), 0);
 		for (size_t got = 0; got < len;) {
 			ssize_t n = recv(fd[1], buf + got, len - got, 0);

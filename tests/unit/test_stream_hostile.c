@@ -23,7 +23,8 @@ static void test_rubbish_header_resets_this_stream_alone(void **state)
 	(void)state;
 	pair_meet(AF_INET, other);
 	pair_meet(AF_INET, fd);
-	memcpy(pair_stream(fd[0])->tx.base + (pair_record(fd[0])->wr_pos & 65535), &rubbish, 8);
+	memcpy(pair_stream(fd[0])->rings->tx.base + (pair_record(fd[0])->wr_pos & 65535), &rubbish,
+	       8);
 	assert_int_equal(pair_recv(fd[1], &c, 1, 0), -ECONNRESET);
 	assert_int_equal(pair_reason(fd[1]), SHMFD_WHY_PROTOCOL);
 	pair_chat(other, 5);
@@ -39,7 +40,7 @@ static void test_impossible_read_position_resets_the_writer(void **state)
 
 	(void)state;
 	pair_meet(AF_INET, fd);
-	store_relaxed(&pair_stream(fd[1])->rx.dir->rd_pos, 1ull << 50);
+	store_relaxed(&pair_stream(fd[1])->rings->rx.dir->rd_pos, 1ull << 50);
 	for (int i = 0; i < 100000 && n >= 0; i++)
 		n = pair_send(fd[0], "0123456789", 10, MSG_DONTWAIT);
 	assert_int_equal(n, -ECONNRESET);
@@ -71,7 +72,7 @@ static void frozen_at(uint64_t rd_pos, uint64_t split_plus_1, uint32_t part)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, link), 0);
 	s = pair_stream(fd[1]);
 	rec = pair_record(fd[1]);
-	s->wait.link = shmfd_hide_fd(link[0]);
+	s->rings->wait.link = shmfd_hide_fd(link[0]);
 	assert_true(shmfd_stream_pair(s, seg, 65536));
 	/* the sender has gone round and filled its ring */
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
