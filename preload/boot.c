@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 
 #include "../src/config.h"
@@ -27,6 +28,15 @@ static void fork_child(void)
 {
 	if (shmfd_pid)
 		shmfd_stream_fork_child(true);
+}
+
+/* Peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack. */
+static uint64_t nap_start(void)
+{
+	uint64_t random = (uint64_t)shmfd_now_ns() << 20 ^ (uint64_t)getpid();
+
+	syscall(SYS_getrandom, &random, sizeof(random), GRND_NONBLOCK);
+	return random;
 }
 
 /* glibc passes main's arguments; libc's own environ is not set this early. */
@@ -58,6 +68,7 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	if (random)
 		memcpy(&prefix, random, sizeof(prefix));
 	shmfd_ready_init(prefix);
+	shmfd_nap_init(nap_start());
 	shmfd_pin_init();
 	pthread_atfork(shmfd_stream_fork_prepare, NULL, fork_child);
 	store_release(&shim_active, 1);

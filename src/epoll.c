@@ -14,10 +14,11 @@
  *   cold   armed: silent in memory, the peer rings the link
  *
  * A stream becomes hot when its bell rings or its registration changes, and cold when
- * the set goes to sleep, or after IDLE_WAITS waits that had events for others only.  So
- * a wait costs what is hot, never what is registered.  Every KERNEL_EVERY waits that
- * found something in memory ask the kernel too, first, so that neither side starves; not
- * sooner than 8 us after it had nothing (a question takes 250 ns, a short wait 50).
+ * the set goes to sleep, unless it naps, or after IDLE_WAITS waits that had events for
+ * others only.  So a wait costs what is hot, never what is registered.  Every
+ * KERNEL_EVERY waits that found something in memory ask the kernel too, first, so that
+ * neither side starves; not sooner than 8 us after it had nothing (a question takes
+ * 250 ns, a short wait 50).
  *
  * Edge: fires when a record was published since the last look, however much is
  * unread before it; OUT when a send had found the ring full and there is room
@@ -27,6 +28,12 @@
  * delivered, or be on its way to another thread: only the kernel knows.  Such a
  * stream is held: both directions stay in the kernel until the host arms it
  * again.
+ *
+ * Naps: a sleep of the set under the words of several streams is one nap (wait.h): who
+ * sends to some of them rings once.  In it are streams that had an event a few sleeps
+ * ago; they stay hot, and are armed and looked at anew at the next sleep.  So a stream
+ * leaves the hot list only armed alone, or with its link; and a link that leaves the
+ * kernel's set while somebody sleeps there kicks it.
  *
  * What is not done here exactly, and so makes streams retreat: several threads in
  * one set's wait, asleep or not (one would take the bells of another), a set shared
@@ -96,6 +103,7 @@ static struct shmfd_set *set_make(int ep)
 		sets[i].fd = ep;
 		sets[i].hot = sets[i].tail = 0;
 		sets[i].waits = sets[i].served = sets[i].nested = 0;
+		sets[i].told = sets[i].napping = sets[i].naps = sets[i].reach = 0;
 		sets[i].looked_ns = 0;
 		sets[i].collides = false;
 		sets[i].kick = 0;
@@ -115,55 +123,6 @@ static struct shmfd_set *set_make(int ep)
 struct shmfd_stream *shmfd_set_at(uint32_t link)
 {
 	return &shmfd_streams[link - 1];
-}
-
-/* ---- the hot list, under the set's lock ---------------------------------------- */
-
-void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s)
-{
-	uint32_t me = shmfd_stream_index(s) + 1;
-
-	s->reg.served = e->served;
-	if (s->reg.hot || s->reg.parked)
-		return;
-	s->reg.hot = true;
-	s->reg.next = 0;
-	s->reg.prev = e->tail;
-	if (e->tail)
-		shmfd_set_at(e->tail)->reg.next = me;
-	else
-		e->hot = me;
-	e->tail = me;
-}
-
-void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s)
-{
-	if (!s->reg.hot)
-		return;
-	if (s->reg.prev)
-		shmfd_set_at(s->reg.prev)->reg.next = s->reg.next;
-	else
-		e->hot = s->reg.next;
-	if (s->reg.next)
-		shmfd_set_at(s->reg.next)->reg.prev = s->reg.prev;
-	else
-		e->tail = s->reg.prev;
-	s->reg.hot = false;
-}
-
-/* Makes what follows @last the start of the list. */
-void shmfd_set_rotate(struct shmfd_set *e, uint32_t last)
-{
-	uint32_t first = shmfd_set_at(last)->reg.next;
-
-	if (!first || last == e->tail)
-		return;
-	shmfd_set_at(e->tail)->reg.next = e->hot;
-	shmfd_set_at(e->hot)->reg.prev = e->tail;
-	shmfd_set_at(last)->reg.next = 0;
-	shmfd_set_at(first)->reg.prev = 0;
-	e->hot = first;
-	e->tail = last;
 }
 
 /* ---- the kernel's set -------------------------------------------------------------- */
@@ -265,32 +224,6 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 	return alone && (!s->reg.counted || !load_seq_cst(&s->rings->wait.blocked));
 }
 
-/* Gives the registration back to the kernel, as the host made it. */
-static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
-{
-	struct epoll_event none = { 0 };
-
-	shmfd_set_cool(e, s);
-	if (!s->reg.tagged)
-		return;
-	s->reg.tagged = false;
-	if (s->reg.counted)
-		fetch_sub_acq_rel(&s->pollers, SHMFD_IN_SET);
-	s->reg.counted = false;
-	fetch_sub_acq_rel(&e->tagged, 1);
-	if (!s->reg.unlinked)
-		set_ctl(e, EPOLL_CTL_DEL, s->rings->wait.link, &none);
-	if (s->reg.parked) {	/* the host has deleted it long ago */
-		set_ctl(e, EPOLL_CTL_DEL, s->reg.fd, &none);
-		s->reg.parked = false;
-		s->reg.set = 0;
-		return;
-	}
-	/* once among the processes that share the set over fork */
-	if (!closing && !xchg_seq_cst(&shmfd_stream_record(s)->reg_restored, 1))
-		shmfd_set_kernel_mod(e, s, s->reg.disarmed ? 0 : s->reg.events, s->reg.data);
-}
-
 /* The set's eventfd, made at the first need.  -1: no descriptor left. */
 static int kick_fd(struct shmfd_set *e)
 {
@@ -335,6 +268,44 @@ static void kick(struct shmfd_set *e, struct shmfd_stream *s)
 		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
 }
 
+/* A link leaves the kernel's set, and its bell with it, which may have ended a nap of
+ * others.  Under the set's lock. */
+static void unlink_from(struct shmfd_set *e, struct shmfd_stream *s)
+{
+	struct epoll_event none = { 0 };
+
+	s->reg.unlinked = true;
+	set_ctl(e, EPOLL_CTL_DEL, s->rings->wait.link, &none);
+	if (e->hot)
+		kick(e, shmfd_set_at(e->hot));
+}
+
+/* Gives the registration back to the kernel, as the host made it. */
+static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
+{
+	struct epoll_event none = { 0 };
+
+	shmfd_set_cool(e, s);
+	if (!s->reg.tagged)
+		return;
+	s->reg.tagged = false;
+	if (s->reg.counted)
+		fetch_sub_acq_rel(&s->pollers, SHMFD_IN_SET);
+	s->reg.counted = false;
+	fetch_sub_acq_rel(&e->tagged, 1);
+	if (!s->reg.unlinked)
+		unlink_from(e, s);
+	if (s->reg.parked) {	/* the host has deleted it long ago */
+		set_ctl(e, EPOLL_CTL_DEL, s->reg.fd, &none);
+		s->reg.parked = false;
+		s->reg.set = 0;
+		return;
+	}
+	/* once among the processes that share the set over fork */
+	if (!closing && !xchg_seq_cst(&shmfd_stream_record(s)->reg_restored, 1))
+		shmfd_set_kernel_mod(e, s, s->reg.disarmed ? 0 : s->reg.events, s->reg.data);
+}
+
 /* ---- stream events ------------------------------------------------------------------- */
 
 struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s)
@@ -375,16 +346,13 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
  */
 static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	struct epoll_event none = { 0 };
-
 	if (!shmfd_stream_knows_more(s) && !s->reg.disarmed && !s->reg.lost) {
 		untag(e, s, false);
 		return;
 	}
 	if (!s->reg.unlinked) {	/* an ended link would be reported for ever */
-		s->reg.unlinked = true;
 		freshen(e, s);
-		shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, s->rings->wait.link, &none);
+		unlink_from(e, s);
 	}
 	shmfd_set_heat(e, s);
 	watch(e, s);
@@ -458,8 +426,10 @@ void shmfd_ready_rang(struct shmfd_stream *s)
 	if (!e)
 		return;
 	shmfd_set_lock(e);
-	if (s->reg.tagged)
+	if (s->reg.tagged) {
 		shmfd_set_heat(e, s);
+		kick(e, s);	/* of a handler that took the bell of the sleep below it */
+	}
 	shmfd_set_unlock(e);
 }
 
@@ -508,11 +478,15 @@ void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why)
 	for (uint32_t i = 0; load_relaxed(&e->tagged) && i < SHMFD_TABLE_RECORDS; i++) {
 		struct shmfd_stream *s = &shmfd_streams[i];
 
-		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e && s->reg.tagged) {
-			shmfd_stream_retreat(s, why);
-			/* one that had left before this process looked */
-			shmfd_ready_changed(s);
-		}
+		if (!load_relaxed(&s->numbers) || shmfd_set_of_stream(s) != e || !s->reg.tagged)
+			continue;
+		s = shmfd_stream_get_at(i);
+		if (!s)
+			continue;
+		shmfd_stream_retreat(s, why);
+		/* one that had left before this process looked */
+		shmfd_ready_changed(s);
+		shmfd_stream_put(s);
 	}
 }
 

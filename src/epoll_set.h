@@ -31,6 +31,10 @@ struct shmfd_set {
 	uint32_t waits;			/* that found something in memory */
 	int64_t looked_ns;		/* the kernel had nothing beside; 0: ask it again soon */
 	uint32_t served;		/* waits that had events */
+	uint32_t told;			/* events of streams since the last sleep */
+	uint32_t napping;		/* streams in the last nap */
+	uint16_t naps;			/* sleeps, counted modulo 65,536 */
+	uint16_t reach;			/* who had an event so many sleeps ago is in the next nap */
 	uint32_t rang;			/* bells that the kernel told of */
 	uint32_t nested;		/* handlers inside, under lock */
 	int fd;
@@ -40,6 +44,13 @@ struct shmfd_set {
 
 /* The upper half of our tags. */
 extern uint32_t shmfd_set_prefix;
+
+/* This stream has, or may have, an event now. */
+static inline void shmfd_set_served(const struct shmfd_set *e, struct shmfd_stream *s)
+{
+	s->reg.served = e->served;
+	s->reg.nap = e->naps;
+}
 
 struct shmfd_set *shmfd_set_of(int ep);
 struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s);

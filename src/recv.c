@@ -169,7 +169,7 @@ void shmfd_recv_wake(struct shmfd_stream *s)
 	rec->room_mark = rec->rd_pos;
 	/* [wait.S] the locked instruction orders rd_pos before this load */
 	seen = fetch_or_seq_cst(&s->rings->rx.dir->room_sleep, 0);
-	if (shmfd_sleep_wake(&s->rings->rx.dir->room_sleep, seen, s->rings->wait.link))
+	if (shmfd_sleep_wake(&s->rings->rx.dir->room_sleep, NULL, seen, s->rings->wait.link))
 		counter_add(&rec->bells_tx, 1);
 }
 
@@ -333,7 +333,7 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 		return AGAIN;
 	}
 	turn = shmfd_wait_turn(&s->rings->wait);
-	shmfd_stream_arm(s, &s->rings->rx.dir->attn); /* [wait.S] */
+	shmfd_stream_arm(s, 0); /* [wait.S] */
 	if (!shmfd_wait_may_lead(&s->rings->wait, turn) ||
 	    load_seq_cst(&s->rings->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
 		shmfd_wait_exit(&s->rings->wait);
@@ -491,7 +491,7 @@ static int wait_data(struct receive *r)
 		return 0;
 	}
 	turn = shmfd_wait_turn(&s->rings->wait);
-	shmfd_stream_arm(s, &s->rings->rx.dir->attn); /* [wait.S] */
+	shmfd_stream_arm(s, 0); /* [wait.S] */
 	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
 	 * may have read on, and the ring may have wrapped over the old one */
 	if (!r->news)

@@ -40,11 +40,12 @@ enum { AGAIN = -5000, FULL };
 void shmfd_send_wake(struct shmfd_stream *s)
 {
 	/* [wait.S] the publication before this was a full fence */
-	uint32_t attn = load_seq_cst(&s->rings->tx.dir->attn);
+	struct shmfd_dir *d = s->rings->tx.dir;
+	uint32_t attn = load_seq_cst(&d->attn);
 
 	if (likely(!(attn & SHMFD_SLEEP)))
 		return;
-	if (shmfd_sleep_wake(&s->rings->tx.dir->attn, attn, s->rings->wait.link))
+	if (shmfd_sleep_wake(&d->attn, &d->nap, attn, s->rings->wait.link))
 		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
 }
 
@@ -182,7 +183,7 @@ static int wait_room(struct transmit *t)
 		return 0;
 	}
 	turn = shmfd_wait_turn(&s->rings->wait);
-	shmfd_stream_arm(s, &s->rings->tx.dir->room_sleep); /* [wait.S] */
+	shmfd_stream_arm_room(s); /* [wait.S] */
 	if (has_room(s, t->rec)) {
 		shmfd_wait_exit(&s->rings->wait);
 		return 0;

@@ -76,6 +76,7 @@ void shmfd_stream_fork_child(bool counted)
 	*not_forked = 1;
 	shmfd_pid = (uint32_t)getpid();
 	shmfd_tid_cached = 0;
+	shmfd_nap_fork_child();
 	memset(&ended, 0, sizeof(ended));
 	for (uint32_t i = 0; i < load_relaxed(&high); i++) {
 		struct shmfd_stream *s = &shmfd_streams[i];
@@ -144,6 +145,16 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 			return s;
 		shmfd_stream_put(s);
 	}
+}
+
+struct shmfd_stream *shmfd_stream_get_at(uint32_t index)
+{
+	struct shmfd_stream *s = shmfd_stream_get(load_relaxed(&shmfd_streams[index].fd));
+
+	if (!s || shmfd_stream_index(s) == index)
+		return s;
+	shmfd_stream_put(s);	/* the number has gone on to another */
+	return NULL;
 }
 
 static _Atomic uint32_t no_more;

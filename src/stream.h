@@ -90,6 +90,7 @@ struct shmfd_reg {
 	uint32_t watched;	/* what the kernel watches on the socket */
 	uint32_t served;	/* the set's count when it last had an event */
 	uint32_t next, prev;	/* hot list: stream index plus 1 */
+	uint16_t nap;		/* the set's count of sleeps then */
 	bool tagged;		/* the kernel's set holds our tag and the link */
 	bool counted;		/* among the stream's pollers */
 	bool unlinked;		/* the link was taken out: it has ended */
@@ -181,6 +182,8 @@ static inline uint32_t shmfd_dir_state(struct shmfd_dir *d)
 
 /* The stream behind @fd, pinned until put; NULL if it is none of ours. */
 struct shmfd_stream *shmfd_stream_get(int fd);
+/* The same for the one with this index; NULL if it was closed. */
+struct shmfd_stream *shmfd_stream_get_at(uint32_t index);
 void shmfd_stream_put(struct shmfd_stream *s);
 
 /*
@@ -348,13 +351,21 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 }
 
 /*
- * Sleep flag of one of this stream's words.  At most one bell comes for each, and each is
- * counted, whoever sleeps: a set takes them off the link before there are too many.
+ * Sleep flag for data, in the nap with this number (0: alone), or for room.  At most one
+ * bell comes for each, and each is counted, whoever sleeps: a set takes them off the link
+ * before there are too many.
  */
-static inline void shmfd_stream_arm(struct shmfd_stream *s, _Atomic uint32_t *word)
+static inline void shmfd_stream_arm(struct shmfd_stream *s, uint64_t nap)
 {
 	counter_add(&s->rings->armed, 1);	/* a count lost among threads is one bell of 270 */
-	shmfd_sleep_set(word); /* [wait.S] */
+	store_relaxed(&s->rings->rx.dir->nap, nap); /* [wait.N] before the CAS */
+	shmfd_sleep_set(&s->rings->rx.dir->attn); /* [wait.S] */
+}
+
+static inline void shmfd_stream_arm_room(struct shmfd_stream *s)
+{
+	counter_add(&s->rings->armed, 1);
+	shmfd_sleep_set(&s->rings->tx.dir->room_sleep); /* [wait.S] */
 }
 
 /* Of a stream that has left: without rings there is nothing that its data calls would

@@ -22,6 +22,7 @@
 
 #define BELL_BYTES	8
 #define DRAIN_BATCH	16
+#define RUNG		64u
 
 void shmfd_wait_exit(struct shmfd_wait *w)
 {
@@ -242,25 +243,72 @@ int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, in
 	return sleep_as(&me, timeout_ns, beside);
 }
 
-bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link)
+/* ---- naps ------------------------------------------------------------------ */
+
+static _Atomic uint64_t nap_last;
+/* Naps that this process has ended by a bell, each where its number says; what finds
+ * another there rings once more. */
+static _Atomic uint64_t rung[RUNG];
+
+static uint64_t mix(uint64_t x)
 {
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+void shmfd_nap_init(uint64_t random)
+{
+	store_relaxed(&nap_last, random);
+}
+
+void shmfd_nap_fork_child(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	store_relaxed(&nap_last, mix(mix(load_relaxed(&nap_last) ^ (uint64_t)getpid() << 32) ^
+				     (uint64_t)t.tv_nsec));
+}
+
+uint64_t shmfd_nap_new(void)
+{
+	uint64_t nap;
+
+	do {
+		nap = fetch_add_relaxed(&nap_last, 1) + 1;
+	} while (!nap);
+	return nap;
+}
+
+bool shmfd_sleep_wake(_Atomic uint32_t *word, const _Atomic uint64_t *nap, uint32_t seen,
+		      int link)
+{
+	uint64_t nr;
+
 	if (!(seen & SHMFD_SLEEP))
 		return false;
-	shmfd_wait_ring(link);
+	nr = nap ? load_seq_cst(nap) : 0; /* [wait.N] */
+	if (nr && load_acquire(&rung[nr % RUNG]) == nr) /* [wait.N] */
+		return false;
+	if (shmfd_wait_ring(link) && nr)
+		store_release(&rung[nr % RUNG], nr); /* [wait.N] */
 	/* fails when the sleeper woke and sleeps again: that sleep is not ours;
 	 * or when the owner's bits changed: the next publication sees SLEEP */
 	cas_seq_cst(word, &seen, seen & ~SHMFD_SLEEP); /* [wait.S] */
 	return true;
 }
 
-void shmfd_wait_ring(int link)
+bool shmfd_wait_ring(int link)
 {
 	static const char bell[BELL_BYTES];
 	int saved = errno;
+	bool ret;
 
 	/* EAGAIN: bells enough lie there already; EPIPE: nobody to wake */
-	shmfd_sys.send(link, bell, sizeof(bell), MSG_DONTWAIT | MSG_NOSIGNAL);
+	ret = shmfd_sys.send(link, bell, sizeof(bell), MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
 	errno = saved;
+	return ret;
 }
 
 int shmfd_wait_drain(struct shmfd_wait *w)

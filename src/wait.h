@@ -30,6 +30,24 @@
  * The word carries a number that every sleeper raises; the publisher clears
  * SLEEP by CAS from the value it saw, so that it never clears a later sleep.
  *
+ * Naps: one sleep under several words, each of which has a link that ends it, such as
+ * that of an epoll set.  Who publishes for several of them needs to ring once only:
+ *
+ *   who publishes                          who sleeps
+ *   [S] header in the ring, load attn      n = a new number, used once; for each word:
+ *   [N] load nap; rung[n] says that            [N] nap = n
+ *       we rang for it: no bell                [S] CAS attn, SLEEP
+ *       else ring, then rung[n]                [S] look at the ring again
+ *                                          still empty, all: sleep on all links
+ *
+ * N: a nap that was rung for is over, or will be at once: its bell is in a link.  After
+ * it the sleeper looks at every word that still has its number, and before any other
+ * sleep gives it another number, or 0 (alone), and looks again.  So who still sees n
+ * after it published is seen by that look.  Numbers are marked after the bell: a handler
+ * between the two rings by itself.  They begin at random: a peer that could name the nap
+ * of another process would keep it asleep.  A link that is taken from the sleep takes
+ * its bell along: who does so has to end the sleep (epoll.c).
+ *
  * Several threads of a process on one link: leader and followers.  The leader
  * sleeps in recv(link); followers sleep on the futex `turn`, which holds a
  * count and, in bit 0, whether somebody leads.  Everybody reads turn before the
@@ -99,9 +117,17 @@ static inline void shmfd_sleep_set(_Atomic uint32_t *word)
 		;
 }
 
-/* Wakes who sleeps on @word, after a publication that was a full fence.
+/* Wakes who sleeps on @word, after a publication that was a full fence.  @nap: where its
+ * sleeper says what nap it is part of; NULL: none.
  * True if a bell was rung.  Called with the word as loaded by seq_cst. */
-bool shmfd_sleep_wake(_Atomic uint32_t *word, uint32_t seen, int link);
+bool shmfd_sleep_wake(_Atomic uint32_t *word, const _Atomic uint64_t *nap, uint32_t seen,
+		      int link);
+
+/* The number of a new nap, never 0, never used before by any process.  Any threads. */
+uint64_t shmfd_nap_new(void);
+/* Numbers begin there: nobody else can guess it.  And: a forked child has its own. */
+void shmfd_nap_init(uint64_t random);
+void shmfd_nap_fork_child(void);
 
 /*
  * Sleeps until a bell, the link's end, a signal or the time-out.
@@ -133,8 +159,9 @@ void shmfd_wait_exit(struct shmfd_wait *w);
  * time-out goes on after a signal. */
 bool shmfd_wait_restarts(void);
 
-/* Rings the bell: wakes the other end's sleeper.  Never blocks, keeps errno. */
-void shmfd_wait_ring(int link);
+/* Rings the bell: wakes the other end's sleeper.  True if it was taken.  Never blocks,
+ * keeps errno. */
+bool shmfd_wait_ring(int link);
 
 /* Takes bells that lie in the link, so many at most.  Returns their number, -EPIPE at
  * its end. */

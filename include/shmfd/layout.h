@@ -97,6 +97,8 @@ enum shmfd_dir_state {
  *                                              the kernel has the bytes; 0: open;
  *                                              set once, by CAS, by either end
  *   128    4 attn         both        both     state of the direction and sleeper
+ *   136    8 nap          reader      writer   the sleep under several words that this
+ *                                              one is part of; 0: alone (wait.h)
  * Invariant: 0 <= wr_pos - rd_pos <= cap, positions only grow; wr_pos itself
  * is not here: the reader finds records by their headers.
  */
@@ -114,7 +116,9 @@ struct shmfd_dir {
 	_Atomic uint64_t split;
 	uint8_t pad3[32];
 	_Atomic uint32_t attn;
-	uint8_t pad2[124];
+	uint32_t pad5;
+	_Atomic uint64_t nap;
+	uint8_t pad2[112];
 };
 
 /* The segment.  One control page, then ring 0, then ring 1.
@@ -145,6 +149,7 @@ _Static_assert(offsetof(struct shmfd_dir, rx_ready) == 76, "layout");
 _Static_assert(offsetof(struct shmfd_dir, r_cpu) == 80, "layout");
 _Static_assert(offsetof(struct shmfd_dir, split) == 88, "layout");
 _Static_assert(offsetof(struct shmfd_dir, attn) == 128, "layout");
+_Static_assert(offsetof(struct shmfd_dir, nap) == 136, "layout");
 _Static_assert(offsetof(struct shmfd_segment, dir) == 64, "layout");
 _Static_assert(sizeof(struct shmfd_segment) <= SHMFD_PAGE, "fits its page");
 _Static_assert(__atomic_always_lock_free(8, 0), "64-bit atomics are needed");

@@ -44,6 +44,14 @@ hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DM_BLOCKED_LATE|looks at pollers, 
 hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DM_CLAIM_LATE|looks at blocked, then raises pollers
 hang|wake|-DPOLLERS=1 -DDATA_THREADS=1 -DN=2 -DSIGNALS=0 -DM_TAKE_UNCLAIMED|bells taken unclaimed
 hang|wake|-DPOLLERS=2 -DDATA_THREADS=0 -DN=2 -DSIGNALS=0 -DM_NO_KICK|keeps the bell to itself
+holds|nap|-DN=3|two streams in a nap, one writer
+holds|nap|-DN=2 -DMORE=1 -DNO_LOOK|two streams in a nap, two threads that write
+holds|nap|-DN=2 -DOTHER|a stream leaves the set of a sleeper
+hang|nap|-DOTHER -DM_NO_KICK|its link takes the bell of the nap along
+hang|nap|-DM_COOL_NAPPING|a stream is cold and still in a nap
+hang|nap|-DM_SAME_NAP|a number is used for two naps
+hang|nap|-DM_NAP_LATE|the number is stored after SLEEP and look
+hang|nap|-DM_NAP_EARLY|the number is read before the record is there
 holds|retreat|-DLEAVE_W|writer's end leaves
 holds|retreat|-DLEAVE_R|reader's end leaves and stays
 holds|retreat|-DLEAVE_X|reader's end hands the socket over

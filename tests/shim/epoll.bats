@@ -114,6 +114,11 @@ load run_modes
 	check epoll_bells
 }
 
+@test "input of many streams while their set sleeps, one of them is closed meanwhile" {
+	export SHMFD_SPIN_US=0	# each of them sleeps
+	check epoll_naps
+}
+
 @test "sets three deep, edge and one-shot; circles and depth" {
 	check epoll_nested_edge
 }

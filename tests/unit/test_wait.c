@@ -324,7 +324,7 @@ static void *publisher(void *arg)
 	(void)arg;
 	for (uint32_t i = 1; i <= ITEMS; i++) {
 		store_seq_cst(&published, i);
-		shmfd_sleep_wake(&word, load_seq_cst(&word), links[1]);
+		shmfd_sleep_wake(&word, NULL, load_seq_cst(&word), links[1]);
 		if (i % 7 == 0)
 			sched_yield();
 	}
@@ -390,19 +390,19 @@ static void test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen(void **s
 	uint32_t seen;
 
 	(void)state;
-	assert_false(shmfd_sleep_wake(&w, 0x300, links[1]));
+	assert_false(shmfd_sleep_wake(&w, NULL, 0x300, links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 0);
 	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
 	assert_int_equal(seen & 0xffff, 0x301);
-	assert_true(shmfd_sleep_wake(&w, seen, links[1]));
+	assert_true(shmfd_sleep_wake(&w, NULL, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & 0xffff, 0x300);
 	assert_int_equal(shmfd_wait_drain(&here), 1);
 	/* a later sleep is not the one that was seen */
 	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
 	shmfd_sleep_set(&w);
-	assert_true(shmfd_sleep_wake(&w, seen, links[1]));
+	assert_true(shmfd_sleep_wake(&w, NULL, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & SHMFD_SLEEP, SHMFD_SLEEP);
 	/* the count goes round and spoils nothing */
 	for (int i = 0; i < 70000; i++)
