@@ -22,7 +22,8 @@
 #define MS_NS		1000000
 #define NAP_WORTH	32	/* streams in a nap, for each event beside the first */
 #define REACH_MOST	64
-#define BELLS_UNREAD	128	/* the link takes some 270 (net.core.wmem_default) */
+/* all of them are taken then; the link takes some 270 (net.core.wmem_default) */
+#define BELLS_UNREAD	SHMFD_WAIT_DRAIN_MOST
 /* EP_MAX_EVENTS of linux/fs/eventpoll.c */
 #define EVENTS_MAX	(INT_MAX / (int)sizeof(struct epoll_event))
 

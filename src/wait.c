@@ -21,7 +21,7 @@
 #include "sys.h"
 
 #define BELL_BYTES	8
-#define DRAIN_BATCH	16
+#define DRAIN_BATCH	32
 #define RUNG		64u
 
 void shmfd_wait_exit(struct shmfd_wait *w)
