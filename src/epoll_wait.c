@@ -482,7 +482,7 @@ static int spin(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t li
 	uint32_t rang;
 	int n;
 
-	sp->budget_ns = 0;
+	sp->tried = NULL;
 	if (!e->hot || !shmfd_spin_begin(sp, &e->spin, same_cpu(e), limit_ns))
 		return 0;
 	do {
@@ -601,7 +601,7 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 		n = spin(e, ev, max, left, &sp);
 		if (n)
 			return n;
-		began = sp.budget_ns ? shmfd_now_ns() : 0;
+		began = sp.tried ? shmfd_now_ns() : 0;
 		step = shmfd_before_sleep(left);
 		/* what is left of whole milliseconds: epoll_wait's rounding */
 		if (step > 0 && timeout_ns % MS_NS == 0)

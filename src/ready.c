@@ -305,7 +305,7 @@ static int spin(struct many *m, int64_t limit_ns, struct shmfd_spinner *sp)
 	int64_t kernel_at = 0;
 	int ret;
 
-	sp->budget_ns = 0;
+	sp->tried = NULL;
 	if (!first || !shmfd_spin_begin(sp, &first->rings->spin, same, limit_ns))
 		return 0;
 	do {

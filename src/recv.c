@@ -501,9 +501,9 @@ static int wait_data(struct receive *r)
 		shmfd_wait_exit(&s->rings->wait);
 		return 0;
 	}
-	start = sp.budget_ns ? shmfd_now_ns() : 0;
+	start = sp.tried ? shmfd_now_ns() : 0;
 	ret = shmfd_stream_sleep(s, turn, r->deadline, -1, r->got || r->news);
-	if (sp.budget_ns)
+	if (sp.tried)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	if (ret == 0)
 		counter_add(&r->rec->bells_rx, 1);

@@ -188,9 +188,9 @@ static int wait_room(struct transmit *t)
 		shmfd_wait_exit(&s->rings->wait);
 		return 0;
 	}
-	start = sp.budget_ns ? shmfd_now_ns() : 0;
+	start = sp.tried ? shmfd_now_ns() : 0;
 	ret = shmfd_stream_sleep(s, turn, t->deadline, -1, t->done);
-	if (sp.budget_ns)
+	if (sp.tried)
 		shmfd_spin_slept(&sp, shmfd_now_ns() - start);
 	shmfd_ready_rang(s);
 	if (ret == 1 && !shmfd_stream_peer_left(s))

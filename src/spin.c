@@ -122,35 +122,38 @@ static uint32_t ceiling_of(const struct shmfd_spin *s)
 	return s->ceiling_ns ? s->ceiling_ns : shmfd_spin_max_ns;
 }
 
-static uint32_t budget_of(struct shmfd_spin *s)
+/* Too many were in vain: not this time. */
+static bool is_skipped(struct shmfd_tries *t)
 {
-	uint16_t skip = s->skip;	/* once: threads share it */
+	uint16_t skip = t->skip;	/* once: threads share it */
 
-	if (skip) {
-		s->skip = (uint16_t)(skip - 1);
-		return 0;
-	}
-	return has_competition() ? 0 : ceiling_of(s);
+	if (skip)
+		t->skip = (uint16_t)(skip - 1);
+	return skip;
 }
 
 bool shmfd_spin_begin(struct shmfd_spinner *sp, struct shmfd_spin *s, bool same_cpu,
 		      int64_t limit_ns)
 {
-	sp->s = s;
+	sp->tried = NULL;
 	sp->budget_ns = 0;
 	sp->yields = 0;
 	sp->start = sp->last = 0;	/* the clock is read after the first looks */
-	if (!shmfd_spin_max_ns)
+	if (!shmfd_spin_max_ns || is_skipped(same_cpu ? &s->yields : &s->looks))
 		return false;
 	if (same_cpu) {
 		/* switches against our will say nothing: the peer makes them */
-		if ((limit_ns < 0 || limit_ns >= HOLE_NS) && shmfd_now_ns() >= busy.yield.until)
-			sp->yields = YIELDS;
-		return sp->yields;
+		if ((limit_ns >= 0 && limit_ns < HOLE_NS) || shmfd_now_ns() < busy.yield.until)
+			return false;
+		sp->yields = YIELDS;
+		sp->tried = &s->yields;
+		return true;
 	}
-	sp->budget_ns = budget_of(s);
+	sp->budget_ns = has_competition() ? 0 : ceiling_of(s);
 	if (limit_ns >= 0 && sp->budget_ns > limit_ns)
 		sp->budget_ns = (uint32_t)limit_ns;
+	if (sp->budget_ns)
+		sp->tried = &s->looks;
 	return sp->budget_ns;
 }
 
@@ -195,39 +198,37 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 
 void shmfd_spin_paid(const struct shmfd_spinner *sp)
 {
-	struct shmfd_spin *s = sp->s;
+	struct shmfd_tries *t = sp->tried;
 	uint32_t vain;
 
 	if (!sp->budget_ns) {
 		if (!lost_by_yield(sp, sp->last ? shmfd_now_ns() : 0) &&
 		    busy.yield.penalty_ns > PENALTY_MIN_NS)
 			busy.yield.penalty_ns -= busy.yield.penalty_ns / 64;
-		return;
 	}
 	/* once, here and below: threads share it */
-	vain = s->in_vain;
+	vain = t->in_vain;
 	vain -= vain / VAIN_WEIGHT;
-	s->in_vain = (uint16_t)vain;
-	s->distance = vain < VAIN_ON ? 0 : s->distance / 2;
-	s->skip = s->distance;
+	t->in_vain = (uint16_t)vain;
+	t->distance = vain < VAIN_ON ? 0 : t->distance / 2;
+	t->skip = t->distance;
 }
 
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns)
 {
-	struct shmfd_spin *s;
+	struct shmfd_tries *t = sp->tried;
 	uint32_t most, next, vain;
 
-	if (!sp->budget_ns)	/* nothing was tried that it could speak of */
+	if (!t)
 		return;
-	s = sp->s;
-	vain = s->in_vain;
+	vain = t->in_vain;
 	vain += (256 - vain) / VAIN_WEIGHT;
-	s->in_vain = (uint16_t)vain;
-	next = s->distance;
+	t->in_vain = (uint16_t)vain;
+	next = t->distance;
 	if (vain <= VAIN_OFF && !next)
 		return;
 	most = block_ns <= SHORT_BLOCK_NS ? DISTANCE_SHORT : DISTANCE_MAX;
 	next = next < DISTANCE_MIN / 2 ? DISTANCE_MIN : 2 * next;
-	s->distance = (uint16_t)(next < most ? next : most);
-	s->skip = s->distance;
+	t->distance = (uint16_t)(next < most ? next : most);
+	t->skip = t->distance;
 }
