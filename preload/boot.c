@@ -33,10 +33,12 @@ static void fork_child(void)
 /* Peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack. */
 static uint64_t nap_start(void)
 {
-	uint64_t random = (uint64_t)shmfd_now_ns() << 20 ^ (uint64_t)getpid();
+	uint64_t random;
 
-	syscall(SYS_getrandom, &random, sizeof(random), GRND_NONBLOCK);
-	return random;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random))
+		return random;
+	/* easier to guess, and still not used twice */
+	return (uint64_t)shmfd_now_ns() << 20 ^ (uint64_t)getpid();
 }
 
 /* glibc passes main's arguments; libc's own environ is not set this early. */
