@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 
 #include "../src/config.h"
@@ -28,17 +27,6 @@ static void fork_child(void)
 {
 	if (shmfd_pid)
 		shmfd_stream_fork_child(true);
-}
-
-/* Peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack. */
-static uint64_t nap_start(void)
-{
-	uint64_t random;
-
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random))
-		return random;
-	/* easier to guess, and still not used twice */
-	return (uint64_t)shmfd_now_ns() << 20 ^ (uint64_t)getpid();
 }
 
 /* glibc passes main's arguments; libc's own environ is not set this early. */
@@ -70,7 +58,8 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	if (random)
 		memcpy(&prefix, random, sizeof(prefix));
 	shmfd_ready_init(prefix);
-	shmfd_nap_init(nap_start());
+	/* peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack */
+	shmfd_nap_init((uint64_t)shmfd_now_ns());
 	shmfd_pin_init();
 	pthread_atfork(shmfd_stream_fork_prepare, NULL, fork_child);
 	store_release(&shim_active, 1);

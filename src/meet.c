@@ -198,8 +198,9 @@ static int bytes_agree(struct shmfd_record *rec, int fd)
 }
 
 /* The visitor on the link is the process at the far end of the stream. */
-static enum shmfd_reason prove(struct shmfd_record *rec, int fd, int link, uint64_t cookie)
+static enum shmfd_reason prove(struct shmfd_stream *s, int fd, uint64_t cookie)
 {
+	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	struct shmfd_diag d;
@@ -212,13 +213,14 @@ static enum shmfd_reason prove(struct shmfd_record *rec, int fd, int link, uint6
 	if (rec->family == AF_UNIX ? shmfd_diag_unix(e.peer_inode, &d, &unused) :
 	    shmfd_diag_tcp(&e.peer.sa, &e.local.sa, &d))
 		return SHMFD_WHY_NO_DIAG;
-	if (shmfd_sys.getsockopt(link, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+	if (shmfd_sys.getsockopt(s->rings->wait.link, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return SHMFD_WHY_PROOF;
 	if (d.cookie != cookie || d.uid != cred.uid || cred.uid == (uid_t)-1)
 		return SHMFD_WHY_PROOF;
 	/* an owner that our user namespace does not map looks like nobody */
 	if (cred.uid == OVERFLOW_UID && geteuid() != OVERFLOW_UID && geteuid() != 0)
 		return SHMFD_WHY_PROOF;
+	s->rings->peer = (uint32_t)cred.pid;
 	return SHMFD_WHY_NONE;
 }
 
@@ -439,7 +441,7 @@ static struct next step_hello(struct shmfd_stream *s, struct shmfd_record *rec, 
 	if (n != (ssize_t)sizeof(h) || h.magic != SHMFD_HELLO_MAGIC ||
 	    h.version != SHMFD_LAYOUT_VERSION)
 		return (struct next){ .fail = SHMFD_WHY_PROOF };
-	why = prove(rec, fd, s->rings->wait.link, h.cookie);
+	why = prove(s, fd, h.cookie);
 	if (why)
 		return (struct next){ .fail = why };
 	if (!rec->accepted)

@@ -169,7 +169,7 @@ void shmfd_recv_wake(struct shmfd_stream *s)
 	rec->room_mark = rec->rd_pos;
 	/* [wait.S] the locked instruction orders rd_pos before this load */
 	seen = fetch_or_seq_cst(&s->rings->rx.dir->room_sleep, 0);
-	if (shmfd_sleep_wake(&s->rings->rx.dir->room_sleep, NULL, seen, s->rings->wait.link))
+	if (shmfd_sleep_wake(&s->rings->rx.dir->room_sleep, 0, seen, s->rings->wait.link))
 		counter_add(&rec->bells_tx, 1);
 }
 

@@ -42,10 +42,12 @@ void shmfd_send_wake(struct shmfd_stream *s)
 	/* [wait.S] the publication before this was a full fence */
 	struct shmfd_dir *d = s->rings->tx.dir;
 	uint32_t attn = load_seq_cst(&d->attn);
+	uint64_t nap;
 
 	if (likely(!(attn & SHMFD_SLEEP)))
 		return;
-	if (shmfd_sleep_wake(&d->attn, &d->nap, attn, s->rings->wait.link))
+	nap = shmfd_nap_key(s->rings->peer, load_seq_cst(&d->nap)); /* [wait.N] */
+	if (shmfd_sleep_wake(&d->attn, nap, attn, s->rings->wait.link))
 		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
 }
 

@@ -76,7 +76,6 @@ void shmfd_stream_fork_child(bool counted)
 	*not_forked = 1;
 	shmfd_pid = (uint32_t)getpid();
 	shmfd_tid_cached = 0;
-	shmfd_nap_fork_child();
 	memset(&ended, 0, sizeof(ended));
 	for (uint32_t i = 0; i < load_relaxed(&high); i++) {
 		struct shmfd_stream *s = &shmfd_streams[i];

@@ -124,6 +124,8 @@ struct shmfd_rings {
 	struct shmfd_ring rx, tx;
 	struct shmfd_wait wait;		/* wait.link: 0 before MEETING */
 	struct shmfd_spin spin;
+	uint32_t peer;			/* process that made the link's other end, as the kernel
+					 * says; 0: of another pid namespace */
 	_Atomic uint32_t tx_nospace;	/* a send found the ring full */
 	_Atomic int kick[SHMFD_KICKS];	/* sleepers' eventfds plus 1 (kick.h) */
 	_Atomic int64_t full_since;	/* in ns, 0: it is not known to be full (stuck.c) */

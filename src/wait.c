@@ -246,29 +246,13 @@ int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, in
 /* ---- naps ------------------------------------------------------------------ */
 
 static _Atomic uint64_t nap_last;
-/* Naps that this process has ended by a bell, each where its number says; what finds
- * another there rings once more. */
+/* Keys of naps that this process has ended by a bell, each where its number says; what
+ * finds another there rings once more. */
 static _Atomic uint64_t rung[RUNG];
 
-static uint64_t mix(uint64_t x)
+void shmfd_nap_init(uint64_t now_ns)
 {
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return x ^ x >> 31;
-}
-
-void shmfd_nap_init(uint64_t random)
-{
-	store_relaxed(&nap_last, random);
-}
-
-void shmfd_nap_fork_child(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	store_relaxed(&nap_last, mix(mix(load_relaxed(&nap_last) ^ (uint64_t)getpid() << 32) ^
-				     (uint64_t)t.tv_nsec));
+	store_relaxed(&nap_last, now_ns);
 }
 
 uint64_t shmfd_nap_new(void)
@@ -276,23 +260,19 @@ uint64_t shmfd_nap_new(void)
 	uint64_t nap;
 
 	do {
-		nap = fetch_add_relaxed(&nap_last, 1) + 1;
+		nap = (fetch_add_relaxed(&nap_last, 1) + 1) & ((1ull << SHMFD_NAP_BITS) - 1);
 	} while (!nap);
 	return nap;
 }
 
-bool shmfd_sleep_wake(_Atomic uint32_t *word, const _Atomic uint64_t *nap, uint32_t seen,
-		      int link)
+bool shmfd_sleep_wake(_Atomic uint32_t *word, uint64_t nap, uint32_t seen, int link)
 {
-	uint64_t nr;
-
 	if (!(seen & SHMFD_SLEEP))
 		return false;
-	nr = nap ? load_seq_cst(nap) : 0; /* [wait.N] */
-	if (nr && load_acquire(&rung[nr % RUNG]) == nr) /* [wait.N] */
+	if (nap && load_acquire(&rung[nap % RUNG]) == nap) /* [wait.N] */
 		return false;
-	if (shmfd_wait_ring(link) && nr)
-		store_release(&rung[nr % RUNG], nr); /* [wait.N] */
+	if (shmfd_wait_ring(link) && nap)
+		store_release(&rung[nap % RUNG], nap); /* [wait.N] */
 	/* fails when the sleeper woke and sleeps again: that sleep is not ours;
 	 * or when the owner's bits changed: the next publication sees SLEEP */
 	cas_seq_cst(word, &seen, seen & ~SHMFD_SLEEP); /* [wait.S] */

@@ -44,9 +44,10 @@
  * it the sleeper looks at every word that still has its number, and before any other
  * sleep gives it another number, or 0 (alone), and looks again.  So who still sees n
  * after it published is seen by that look.  Numbers are marked after the bell: a handler
- * between the two rings by itself.  They begin at random: a peer that could name the nap
- * of another process would keep it asleep.  A link that is taken from the sleep takes
- * its bell along: who does so has to end the sleep (epoll.c).
+ * between the two rings by itself.  They are marked for the process that the kernel names
+ * at the other end of the link: a peer that repeats the number of another keeps nobody
+ * asleep but itself.  A link that is taken from the sleep takes its bell along: who does
+ * so has to end the sleep (epoll.c).
  *
  * Several threads of a process on one link: leader and followers.  The leader
  * sleeps in recv(link); followers sleep on the futex `turn`, which holds a
@@ -117,17 +118,25 @@ static inline void shmfd_sleep_set(_Atomic uint32_t *word)
 		;
 }
 
-/* Wakes who sleeps on @word, after a publication that was a full fence.  @nap: where its
- * sleeper says what nap it is part of; NULL: none.
+/* Wakes who sleeps on @word, after a publication that was a full fence.  @nap: what it is
+ * part of, loaded after @seen, as a key; 0: alone.
  * True if a bell was rung.  Called with the word as loaded by seq_cst. */
-bool shmfd_sleep_wake(_Atomic uint32_t *word, const _Atomic uint64_t *nap, uint32_t seen,
-		      int link);
+bool shmfd_sleep_wake(_Atomic uint32_t *word, uint64_t nap, uint32_t seen, int link);
 
-/* The number of a new nap, never 0, never used before by any process.  Any threads. */
+/* The number of a new nap, never 0, below 2^40.  Any threads. */
 uint64_t shmfd_nap_new(void);
-/* Numbers begin there: nobody else can guess it.  And: a forked child has its own. */
-void shmfd_nap_init(uint64_t random);
-void shmfd_nap_fork_child(void);
+/* They begin behind this one, the time in ns: so that a process never goes on where
+ * another stopped that had its number, or what it was before exec. */
+void shmfd_nap_init(uint64_t now_ns);
+
+#define SHMFD_NAP_BITS	40
+/* What is marked: the nap of this process.  A peer can name no other's; 0: not known. */
+static inline uint64_t shmfd_nap_key(uint32_t process, uint64_t nap)
+{
+	nap &= (1ull << SHMFD_NAP_BITS) - 1;
+	return nap && process < 1u << (64 - SHMFD_NAP_BITS) && process ?
+		(uint64_t)process << SHMFD_NAP_BITS | nap : 0;
+}
 
 /*
  * Sleeps until a bell, the link's end, a signal or the time-out.

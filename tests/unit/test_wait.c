@@ -324,7 +324,7 @@ static void *publisher(void *arg)
 	(void)arg;
 	for (uint32_t i = 1; i <= ITEMS; i++) {
 		store_seq_cst(&published, i);
-		shmfd_sleep_wake(&word, NULL, load_seq_cst(&word), links[1]);
+		shmfd_sleep_wake(&word, 0, load_seq_cst(&word), links[1]);
 		if (i % 7 == 0)
 			sched_yield();
 	}
@@ -390,24 +390,58 @@ static void test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen(void **s
 	uint32_t seen;
 
 	(void)state;
-	assert_false(shmfd_sleep_wake(&w, NULL, 0x300, links[1]));
+	assert_false(shmfd_sleep_wake(&w, 0, 0x300, links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 0);
 	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
 	assert_int_equal(seen & 0xffff, 0x301);
-	assert_true(shmfd_sleep_wake(&w, NULL, seen, links[1]));
+	assert_true(shmfd_sleep_wake(&w, 0, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & 0xffff, 0x300);
 	assert_int_equal(shmfd_wait_drain(&here), 1);
 	/* a later sleep is not the one that was seen */
 	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
 	shmfd_sleep_set(&w);
-	assert_true(shmfd_sleep_wake(&w, NULL, seen, links[1]));
+	assert_true(shmfd_sleep_wake(&w, 0, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & SHMFD_SLEEP, SHMFD_SLEEP);
 	/* the count goes round and spoils nothing */
 	for (int i = 0; i < 70000; i++)
 		shmfd_sleep_set(&w);
 	assert_int_equal(load_relaxed(&w) & 0xffff, 0x301);
+}
+
+static void test_a_nap_is_rung_for_once_by_whom_it_concerns(void **state)
+{
+	uint64_t nap = shmfd_nap_new(), last = (1ull << SHMFD_NAP_BITS) - 1;
+	_Atomic uint32_t w = 0;
+
+	(void)state;
+	assert_true(nap && nap < shmfd_nap_new());
+	/* keys: nobody known, no nap, two processes with one number */
+	assert_true(!shmfd_nap_key(0, nap) && !shmfd_nap_key(7, 0));
+	assert_false(shmfd_nap_key(1u << 24, nap));
+	assert_true(shmfd_nap_key(7, nap) != shmfd_nap_key(8, nap));
+	shmfd_sleep_set(&w);
+	assert_true(shmfd_sleep_wake(&w, shmfd_nap_key(7, nap), load_relaxed(&w), links[1]));
+	shmfd_sleep_set(&w);
+	assert_false(shmfd_sleep_wake(&w, shmfd_nap_key(7, nap), load_relaxed(&w), links[1]));
+	assert_int_equal(shmfd_wait_drain(&here), 1);
+	/* another that repeats the number has its own bell, and so has who sleeps alone */
+	assert_true(shmfd_sleep_wake(&w, shmfd_nap_key(8, nap), load_relaxed(&w), links[1]));
+	shmfd_sleep_set(&w);
+	assert_true(shmfd_sleep_wake(&w, 0, load_relaxed(&w), links[1]));
+	assert_int_equal(shmfd_wait_drain(&here), 2);
+	/* no bell was taken: not rung for */
+	shmfd_nap_init(last - 1);
+	nap = shmfd_nap_key(7, shmfd_nap_new());
+	assert_true(nap == shmfd_nap_key(7, last));
+	shmfd_sleep_set(&w);
+	shmfd_sleep_wake(&w, nap, load_relaxed(&w), -1);
+	shmfd_sleep_set(&w);
+	assert_true(shmfd_sleep_wake(&w, nap, load_relaxed(&w), links[1]));
+	assert_int_equal(shmfd_wait_drain(&here), 1);
+	/* numbers go round, past 0 */
+	assert_int_equal(shmfd_nap_new(), 1);
 }
 
 /* ---- the governor ------------------------------------------------------------------ */
@@ -430,6 +464,7 @@ int main(void)
 		T(test_leader_that_leaves_wakes_the_followers),
 		T(test_follower_keeps_its_own_time_out),
 		T(test_no_wake_is_lost),
+		T(test_a_nap_is_rung_for_once_by_whom_it_concerns),
 		T(test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen),
 	};
 
