@@ -7,14 +7,18 @@
 #include "calls.h"
 
 #define BIG (16u << 20) /* more than all buffers between the ends */
+#define PROBE_MS 190	/* TCP's first window probe makes room 200 ms after a fill */
 
 static char big[BIG];
 
-/* What the call made of it; the client reads all that was sent. */
-static void one(int fd, const struct send_call *call, size_t len, enum trouble what, bool timed)
+/* What the call made of it; the client reads all that was sent.  False: there was room
+ * before the trouble came, on a machine so slow that the kernel had probed. */
+static bool one_try(int fd, const struct send_call *call, size_t len, enum trouble what, bool timed)
 {
 	size_t filled = 0;
+	int64_t full;
 	ssize_t n;
+	bool ok;
 
 	set_timeout(fd, SO_SNDTIMEO, timed ? 8000 : 0);
 	signals_seen = 0;
@@ -23,15 +27,27 @@ static void one(int fd, const struct send_call *call, size_t len, enum trouble w
 		filled += (size_t)call->run(fd, big, 1);
 	if (len < BIG)
 		filled += duo_fill(fd);
+	full = duo_now_ms();
 	expect_trouble(what);
 	duo_tell((int)filled);
 	n = call->run(fd, big, len);
-	say("%s, %s%s: %s %s, signals %d", call->name, trouble_names[what],
-	    timed ? " and a time-out" : "",
-	    n < 0 ? "-1" : n == (ssize_t)len ? "all" : "a part", n < 0 ? duo_errno(errno) : "",
-	    (int)signals_seen);
+	ok = what == STOP || n != (ssize_t)len || signals_seen || !duo_is_tcp() ||
+	     duo_now_ms() - full < PROBE_MS;
+	if (ok)
+		say("%s, %s%s: %s %s, signals %d", call->name, trouble_names[what],
+		    timed ? " and a time-out" : "",
+		    n < 0 ? "-1" : n == (ssize_t)len ? "all" : "a part",
+		    n < 0 ? duo_errno(errno) : "", (int)signals_seen);
 	duo_tell((int)n);
 	duo_await();
+	duo_tell(ok);
+	return ok;
+}
+
+static void one(int fd, const struct send_call *call, size_t len, enum trouble what, bool timed)
+{
+	while (!one_try(fd, call, len, what, timed))
+		;
 }
 
 static bool may_part(const struct send_call *call)
@@ -74,13 +90,15 @@ static void client_one(int fd)
 	size_t filled;
 	int n;
 
-	make_trouble();
-	filled = (size_t)duo_hear();
-	take(fd, filled);
-	n = duo_hear();
-	if (n > 0)
-		take(fd, (size_t)n);
-	duo_post();
+	do {
+		make_trouble();
+		filled = (size_t)duo_hear();
+		take(fd, filled);
+		n = duo_hear();
+		if (n > 0)
+			take(fd, (size_t)n);
+		duo_post();
+	} while (!duo_hear());
 }
 
 static void client(int fd)
