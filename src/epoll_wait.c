@@ -267,7 +267,8 @@ static void link_event(struct shmfd_stream *s, uint32_t events)
 		counter_add(&shmfd_stream_record(s)->bells_rx, 1);
 }
 
-/* One event of the kernel's set for a stream of ours.  Host bits, or 0. */
+/* One event of the kernel's set for a stream of ours.  Host bits, or 0: that of a link is
+ * found in memory, with what else is there. */
 static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool link,
 			     uint32_t events)
 {
@@ -286,7 +287,7 @@ static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool l
 		if (!s->reg.parked)
 			shmfd_set_heat(e, s);
 		e->rang += link;
-		bits = report(s, kbits);
+		bits = link ? 0 : report(s, kbits);
 		if (!link && (s->reg.disarmed || s->reg.parked))
 			hush(e, s);
 		else if (bits)
@@ -372,6 +373,7 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 		      const sigset_t *mask)
 {
 	struct epoll_event buf[KERNEL_BATCH];
+	uint32_t rang = e->rang;
 	int n, told = 0;
 
 	if (!load_relaxed(&e->ever_tagged)) {
@@ -394,6 +396,11 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
 		told = translate(e, buf, n, ev);
+		if (!told && e->rang != rang) {
+			shmfd_set_lock(e);
+			told = collect(e, ev, max);
+			shmfd_set_unlock(e);
+		}
 		if (told || ns)
 			return told;
 	}

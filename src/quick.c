@@ -23,6 +23,8 @@
 #define BULK_BYTES	4096u	/* found by one wait: it may be that many times more */
 #define BULK_MOST	512u
 #define SOON_ROUNDS	16u	/* of looks: some microseconds */
+#define ASK_NS		20000	/* less than a process takes to end and be waited for */
+#define DRY_MOST	256u
 
 /* The bytes of all parts; 0: none, bad ones, or too many for the short way. */
 static inline size_t total_of(const struct iovec *iov, size_t nr)
@@ -87,6 +89,25 @@ static inline bool is_empty(const struct shmfd_stream *s, const struct shmfd_rec
 		!load_relaxed(&rec->rd_shut) && load_acquire(&rec->phase) == SHMFD_PAIRED;
 }
 
+/* Again nothing: it is time to ask.  What is remembered is a hint. */
+static bool asks(const struct shmfd_stream *s)
+{
+	counter_add(&s->rings->dry, 1);
+	/* its set hears of the end, if the program waits there at all */
+	if (s->reg.tagged)
+		return load_relaxed(&s->rings->dry) >= DRY_MOST;
+	return shmfd_now_ns() - load_relaxed(&s->rings->asked_ns) >= ASK_NS;
+}
+
+bool shmfd_recv_is_over(struct shmfd_stream *s)
+{
+	if (load_acquire(&shmfd_stream_record(s)->phase) != SHMFD_PAIRED || !asks(s))
+		return false;
+	store_relaxed(&s->rings->dry, 0);
+	store_relaxed(&s->rings->asked_ns, shmfd_now_ns());
+	return shmfd_wait_has_ended(&s->rings->wait) && shmfd_stream_peer_left(s);
+}
+
 ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
@@ -104,7 +125,7 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool don
 			counter_add(&rec->ring_rx_msgs, 1);
 			shmfd_recv_wake(s);
 		} else if (len && (dontwait || load_relaxed(&rec->nonblock)) && is_empty(s, rec)) {
-			n = -EAGAIN;
+			n = asks(s) ? 0 : -EAGAIN;
 		}
 	}
 	shmfd_unlock(rec, &rec->rx_lock);

@@ -20,6 +20,13 @@
 ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov, size_t nr);
 ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait);
 
+/*
+ * A receive that does not wait found nothing.  A peer that died, or just ended, leaves
+ * nothing in memory: true if the kernel, asked now and then, says that the link has ended.
+ * The stream has left then; look again.  Concurrency: any threads.
+ */
+bool shmfd_recv_is_over(struct shmfd_stream *s);
+
 /* What a lag takes at most, about; a shorter spin has none. */
 #define SHMFD_LAG_NS	10000u
 /*

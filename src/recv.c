@@ -19,7 +19,6 @@
 #include "stream.h"
 #include "sys.h"
 
-#define CLAMP_IOV	SHMFD_CLAMP_IOV
 #define SPIN_LOOKS	16	/* looks at the ring between looks at the clock */
 #define ERESTARTSYS	512	/* the kernel's own, let out under a storm of signals */
 
@@ -41,8 +40,7 @@ struct receive {
 	uint64_t news;		/* a peek that wants all waits for what comes there; 0: none */
 };
 
-/* Outcome of one attempt. */
-enum { AGAIN = -5000, EMPTY };
+enum { AGAIN = -5000, EMPTY };	/* outcome of one attempt */
 
 size_t shmfd_iov_total(const struct iovec *iov, size_t nr)
 {
@@ -79,7 +77,7 @@ size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip, 
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < from->msg_iovlen && n < CLAMP_IOV && max; i++) {
+	for (size_t i = 0; i < from->msg_iovlen && n < SHMFD_CLAMP_IOV && max; i++) {
 		struct iovec v = from->msg_iov[i];
 
 		if (skip >= v.iov_len) {
@@ -124,7 +122,7 @@ static bool has_error(int fd)
 /* A kernel receive of at most @max bytes, made by us. */
 static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 {
-	struct iovec part[CLAMP_IOV];
+	struct iovec part[SHMFD_CLAMP_IOV];
 	struct msghdr m = *r->msg;
 	ssize_t n;
 
@@ -231,7 +229,7 @@ static ssize_t from_ring(struct receive *r)
 {
 	struct shmfd_stream *s = r->s;
 	struct shmfd_record *rec = r->rec;
-	struct iovec part[CLAMP_IOV];
+	struct iovec part[SHMFD_CLAMP_IOV];
 	const struct iovec *iov = r->msg->msg_iov;
 	size_t iov_nr = r->msg->msg_iovlen;
 	enum shmfd_ring_end end;
@@ -380,7 +378,7 @@ static ssize_t before_switch(struct receive *r, bool dontwait)
 static ssize_t peek_seam(struct receive *r, size_t left)
 {
 	struct shmfd_record *rec = r->rec;
-	struct iovec part[CLAMP_IOV];
+	struct iovec part[SHMFD_CLAMP_IOV];
 	enum shmfd_ring_end end;
 	ssize_t n = by_kernel(r, left, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT), more = 0;
 	bool waits = false;
@@ -719,6 +717,8 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		}
 		if (dontwait || (r.border && !(flags & MSG_WAITALL))) {
 			n = r.got ? (ssize_t)r.got : -EAGAIN;
+			if (n < 0 && shmfd_recv_is_over(s))
+				continue;
 			break;
 		}
 		if (rec->rcvtimeo_ns && !r.deadline)
@@ -764,8 +764,8 @@ bool shmfd_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 	/* the kernel's end-of-file, but bytes of a ring come before it: the call
 	 * began before the switch */
 	mode = load_relaxed(&rec->rx_mode);
-	return mode == SHMFD_MODE_RING || (mode == SHMFD_MODE_OFFER &&
-		shmfd_stream_knows_switch(s));
+	return mode == SHMFD_MODE_RING ||
+		(mode == SHMFD_MODE_OFFER && shmfd_stream_knows_switch(s));
 }
 
 int shmfd_recv_settle(struct shmfd_stream *s)

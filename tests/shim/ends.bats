@@ -49,6 +49,10 @@ load run_modes
 	check peer_killed
 }
 
+@test "the peer's process ends while this end only asks, without waiting" {
+	check dead_unasked
+}
+
 @test "another thread: its shutdown wakes a blocked reader, its close does not" {
 	check thread_wake
 }
