@@ -709,8 +709,7 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		n = attempt(&r, dontwait);
 		if (n == AGAIN)
 			continue;
-		if (n != EMPTY) {
-			/* an error or the end behind bytes: next time */
+		if (n != EMPTY) { /* an error or the end behind bytes: next time */
 			if (n <= 0 && n != SHMFD_PASS && r.got)
 				n = (ssize_t)r.got;
 			break;
