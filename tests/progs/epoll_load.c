@@ -35,7 +35,6 @@ static void serve(int which, bool out)
 	uint64_t value;
 	char byte;
 
-	counts[which]++;
 	switch (which) {
 	case FLOOD:
 		if (out)
@@ -53,6 +52,7 @@ static void serve(int which, bool out)
 	default:
 		duo_read_all(fds[which], &value, sizeof(value));
 	}
+	counts[which]++;	/* behind the read, which would take the next one as well */
 }
 
 static bool is_done(void)
