@@ -22,7 +22,8 @@
 #define MS_NS		1000000
 #define NAP_WORTH	32	/* streams in a nap, for each event beside the first */
 #define REACH_MOST	64
-/* all of them are taken then; the link takes some 270 (net.core.wmem_default) */
+/* all of them are taken then; the link takes some 270, fewer where an operator has lowered
+ * net.core.wmem_default */
 #define BELLS_UNREAD	SHMFD_WAIT_DRAIN_MOST
 /* EP_MAX_EVENTS of linux/fs/eventpoll.c */
 #define EVENTS_MAX	(INT_MAX / (int)sizeof(struct epoll_event))
@@ -155,6 +156,7 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	s->reg.fresh = false;
 	shmfd_set_served(shmfd_set_of_stream(s), s);
 	shmfd_set_of_stream(s)->told++;
+	store_relaxed(&s->rings->dry, 0);
 	if (s->reg.events & EPOLLONESHOT)
 		s->reg.disarmed = true;
 	return bits;

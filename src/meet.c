@@ -573,14 +573,13 @@ void shmfd_meet_all(void)
 {
 	/* name, hello, hello and offer, taking it: an end may have to wait for each */
 	for (uint32_t i = 0; i < 4 * 256; i++) {
-		int fd = load_relaxed(&shmfd_streams[i % 256].fd);
 		struct shmfd_stream *s = load_relaxed(&shmfd_streams[i % 256].numbers) ?
-			shmfd_stream_get(fd) : NULL;
+			shmfd_stream_get_at(i % 256) : NULL;
 
 		if (!s)
 			continue;
 		if (load_acquire(&shmfd_stream_record(s)->phase) < SHMFD_PAIRED)
-			shmfd_meet_step(s, fd);
+			shmfd_meet_step(s, load_relaxed(&s->fd));
 		shmfd_stream_offer(s);
 		shmfd_stream_put(s);
 	}

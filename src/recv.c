@@ -40,60 +40,8 @@ struct receive {
 	uint64_t news;		/* a peek that wants all waits for what comes there; 0: none */
 };
 
-enum { AGAIN = -5000, EMPTY };	/* outcome of one attempt */
-
-size_t shmfd_iov_total(const struct iovec *iov, size_t nr)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < nr; i++)
-		sum += iov[i].iov_len;
-	return sum;
-}
-
-int shmfd_check_msg(const struct msghdr *m)
-{
-	bool missing = false;
-
-	if (m->msg_iovlen && shmfd_is_bad_pointer(m->msg_iov, m->msg_iovlen * sizeof(*m->msg_iov)))
-		return -EFAULT;
-	for (size_t i = 0; i < m->msg_iovlen; i++) {
-		if (m->msg_iov[i].iov_len > SSIZE_MAX)
-			return -EINVAL;
-	}
-	for (size_t i = 0; i < m->msg_iovlen; i++) {
-		const struct iovec *v = &m->msg_iov[i];
-
-		if (!v->iov_len || !shmfd_is_bad_pointer(v->iov_base, v->iov_len))
-			continue;
-		if ((uintptr_t)v->iov_base >= SHMFD_PAGE)
-			return -EFAULT;
-		missing = true;
-	}
-	return missing;
-}
-
-size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip, size_t max)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < from->msg_iovlen && n < SHMFD_CLAMP_IOV && max; i++) {
-		struct iovec v = from->msg_iov[i];
-
-		if (skip >= v.iov_len) {
-			skip -= v.iov_len;
-			continue;
-		}
-		v.iov_base = (char *)v.iov_base + skip;
-		v.iov_len -= skip;
-		skip = 0;
-		if (v.iov_len > max)
-			v.iov_len = max;
-		max -= v.iov_len;
-		to[n++] = v;
-	}
-	return n;
-}
+/* Outcome of one attempt. */
+enum { AGAIN = -5000, EMPTY };
 
 /* Nothing done: the host's own call goes to the kernel, counted as in flight. */
 static ssize_t pass(struct shmfd_record *rec, int flags)
@@ -668,6 +616,51 @@ static ssize_t no_memory(struct shmfd_stream *s, int fd, int flags)
 	return n > 0 ? -EFAULT : n;
 }
 
+/*
+ * What needs no look at bytes: calls for the kernel, as it was or as it is again, and those
+ * that are refused.  True: *ret is the result.
+ */
+static bool is_settled(struct receive *r, bool is_read, ssize_t *ret)
+{
+	struct shmfd_stream *s = r->s;
+	struct shmfd_record *rec = r->rec;
+	const struct msghdr *msg = r->msg;
+
+	*ret = SHMFD_PASS;
+	if (!(r->flags & (MSG_OOB | MSG_ERRQUEUE)) &&
+	    shmfd_stream_pass_early(s, &rec->rx_inflight, r->flags & MSG_WAITALL ? 2 : 1))
+		return true;
+	if (unlikely(shmfd_resend_is_pending(s))) {
+		shmfd_resend_continue(s, shmfd_stream_fd(s, r->fd));
+	} else if (load_acquire(&rec->phase) == SHMFD_LEFT &&
+		   load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
+		   !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof)) {
+		shmfd_stream_pass_for_good(s, r->fd);
+		return true;
+	}
+	if (unlikely(r->flags & (MSG_OOB | MSG_ERRQUEUE))) {
+		if (r->flags & MSG_OOB)
+			shmfd_stream_retreat(s, SHMFD_WHY_OOB);
+		pass(rec, r->flags);
+		return true;
+	}
+	/* EINVAL or EMSGSIZE by the kernel; or a fork's child */
+	if (unlikely(msg->msg_iovlen > IOV_MAX || (!shmfd_stream_is_user(s) && !s->seg))) {
+		pass(rec, r->flags);
+		return true;
+	}
+	/* rejected by the kernel, before it would take a byte */
+	*ret = shmfd_check_msg(msg);
+	if (unlikely(*ret) && !((r->flags & MSG_TRUNC) && rec->family != AF_UNIX)) {
+		if (*ret > 0)
+			*ret = no_memory(s, r->fd, r->flags);
+		return true;
+	}
+	r->total = shmfd_iov_total(msg->msg_iov, msg->msg_iovlen);
+	*ret = 0;
+	return is_read && !r->total;
+}
+
 ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags,
 		   bool is_read)
 {
@@ -678,38 +671,15 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
 	ssize_t n;
 
-	if (!(flags & (MSG_OOB | MSG_ERRQUEUE)) &&
-	    shmfd_stream_pass_early(s, &rec->rx_inflight, flags & MSG_WAITALL ? 2 : 1))
-		return SHMFD_PASS;
-	if (unlikely(shmfd_resend_is_pending(s)))
-		shmfd_resend_continue(s, shmfd_stream_fd(s, fd));
-	else if (load_acquire(&rec->phase) == SHMFD_LEFT &&
-	    load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL &&
-	    !load_relaxed(&rec->pending_err) && !load_relaxed(&rec->rx_eof)) {
-		shmfd_stream_pass_for_good(s, fd);
-		return SHMFD_PASS;
-	}
-	if (unlikely(flags & (MSG_OOB | MSG_ERRQUEUE))) {
-		if (flags & MSG_OOB)
-			shmfd_stream_retreat(s, SHMFD_WHY_OOB);
-		return pass(rec, flags);
-	}
-	/* EINVAL or EMSGSIZE by the kernel; or a fork's child */
-	if (unlikely(msg->msg_iovlen > IOV_MAX || (!shmfd_stream_is_user(s) && !s->seg)))
-		return pass(rec, flags);
-	/* rejected by the kernel, before it would take a byte */
-	n = shmfd_check_msg(msg);
-	if (unlikely(n) && !((flags & MSG_TRUNC) && rec->family != AF_UNIX))
-		return n > 0 ? no_memory(s, fd, flags) : n;
-	r.total = shmfd_iov_total(msg->msg_iov, msg->msg_iovlen);
+	if (is_settled(&r, is_read, &n))
+		return n;
 	r.waits = !dontwait;
-	if (is_read && !r.total)
-		return 0;
 	for (;;) {
 		n = attempt(&r, dontwait);
 		if (n == AGAIN)
 			continue;
-		if (n != EMPTY) { /* an error or the end behind bytes: next time */
+		if (n != EMPTY) {
+			/* an error or the end behind bytes: next time */
 			if (n <= 0 && n != SHMFD_PASS && r.got)
 				n = (ssize_t)r.got;
 			break;

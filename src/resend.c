@@ -276,7 +276,7 @@ int64_t shmfd_resend_all(int64_t sleep_ns)
 
 		if (!load_relaxed(&shmfd_streams[i].numbers))
 			continue;
-		s = shmfd_stream_get(load_relaxed(&shmfd_streams[i].fd));
+		s = shmfd_stream_get_at(i);
 		if (!s)
 			continue;
 		if (s->seg && shmfd_resend_is_pending(s)) {

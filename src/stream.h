@@ -134,7 +134,7 @@ struct shmfd_rings {
 	uint64_t lag_taken;		/* and ring_rx_bytes */
 	uint64_t link_cookie;		/* of wait.link, once PAIRED */
 	_Atomic int64_t asked_ns;	/* when a receive without data last looked at the link */
-	_Atomic uint32_t dry;		/* receives without data since then (quick.c) */
+	_Atomic uint32_t dry;		/* receives without data since its set last told of it */
 	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
 	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 };

@@ -139,9 +139,9 @@ int64_t shmfd_stuck_look(int64_t sleep_ns)
 
 		if (!place)
 			continue;
-		s = shmfd_stream_get(load_relaxed(&shmfd_streams[place - 1].fd));
+		s = shmfd_stream_get_at(place - 1);
 		if (s) {
-			full = shmfd_stream_index(s) == place - 1 && look_at(s, now, &sleep_ns);
+			full = look_at(s, now, &sleep_ns);
 			shmfd_stream_put(s);
 		}
 		if (!full && cas_acquire(&places[i], &place, 0))

@@ -174,7 +174,7 @@ bool shmfd_wait_ring(int link);
 
 /* Takes bells that lie in the link, so many at most.  Returns their number, -EPIPE at
  * its end. */
-#define SHMFD_WAIT_DRAIN_MOST	128
+#define SHMFD_WAIT_DRAIN_MOST	64
 int shmfd_wait_drain(struct shmfd_wait *w);
 
 /* True if the link ended; asks the kernel. */

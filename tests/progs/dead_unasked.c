@@ -57,12 +57,13 @@ static const struct {
 enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
 
 static const char *const ways[] = {"it ended before", "it ends meanwhile", "it is killed meanwhile",
-				   "it is killed, in a set"};
+				   "it is killed, in a set", "the same, looked at now and then"};
 
-enum { BEFORE, MEANWHILE, KILLED, IN_SET, WAYS };
+enum { BEFORE, MEANWHILE, KILLED, IN_SET, SLOWLY, WAYS };
 
 static void one(int call, int way)
 {
+	static const struct timespec pause = {.tv_nsec = 50000000};
 	int fd = duo_another_warm(), set = -1;
 	int64_t begin;
 	size_t got = 0;
@@ -70,7 +71,7 @@ static void one(int call, int way)
 	ssize_t n;
 
 	duo_set_nonblock(fd, true);
-	if (way == IN_SET) {
+	if (way >= IN_SET) {
 		set = duo_set_new();
 		duo_set_ctl(set, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, 0);
 	}
@@ -79,6 +80,8 @@ static void one(int call, int way)
 		duo_await();
 	begin = duo_now_ms();
 	do {
+		if (way == SLOWLY)
+			nanosleep(&pause, NULL);
 		n = calls[call].run(fd, buf, sizeof(buf));
 		got += n > 0 ? (size_t)n : 0;
 	} while ((n > 0 || (n < 0 && errno == EAGAIN)) && duo_now_ms() - begin < 10000);

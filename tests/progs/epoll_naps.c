@@ -168,14 +168,19 @@ static void closes_client(int stays)
 	}
 }
 
-static void server(int fd)
+static void open_all(int fd, int *fds)
 {
-	int fds[STREAMS];
-
 	for (int i = 0; i < STREAMS; i++) {
 		fds[i] = i ? duo_another() : fd;
 		duo_warmup(fds[i]);
 	}
+}
+
+static void server(int fd)
+{
+	int fds[STREAMS];
+
+	open_all(fd, fds);
 	rounds_server(fds);
 	closes_server(fd);
 }
@@ -184,10 +189,7 @@ static void client(int fd)
 {
 	int fds[STREAMS];
 
-	for (int i = 0; i < STREAMS; i++) {
-		fds[i] = i ? duo_another() : fd;
-		duo_warmup(fds[i]);
-	}
+	open_all(fd, fds);
 	rounds_client(fds);
 	closes_client(fd);
 }
