@@ -163,15 +163,16 @@ def proxy(b):
         _, back = start_nginx(b, variant, "free" if place == "free" else "one")
         return start_nginx(b, variant, place, back)
 
-    def run(variant, c, place):
-        return wrk(b, variant, place, c, servers.get(variant, place)[1], "1 KiB")
+    def run(variant, c, name, place):
+        return wrk(b, variant, place, c, servers.get(variant, place)[1], name)
     servers = Servers(start)
-    works = [(c, place) for place in ("free", "one") for c in (1, 50)]
+    works = [(c, name, place) for place in ("free", "one") for c in (1, 50)
+             for name in ("1 KiB", FROM_MEMORY)]
     if b.quick:
-        works = [(50, "free")]
-    for c, place in works:
-        yield Row("proxy", f"nginx to nginx, {c} connections, 1 KiB", place, TCP,
-                  lambda v, c=c, place=place: run(v, c, place), 1.1,
+        works = [(50, "1 KiB", "free")]
+    for c, name, place in works:
+        yield Row("proxy", f"nginx to nginx, {c} connections, {name}", place, TCP,
+                  lambda v, c=c, name=name, place=place: run(v, c, name, place), 1.1,
                   skip=missing("nginx", "wrk"))
 
 

@@ -24,6 +24,7 @@ METRICS = {
     "hogs": ("M steps/s", "more"),      # work of the programs beside
     "call": ("ns/call", "less"),
     "least": ("ns/call", "less"),
+    "libc": ("ns/call", "less"),        # the least of libc's own function in the same process
     "ring": ("%", None),                # of the client's bytes went by ring
     "line": ("ns", None),               # a round trip of one cache line beside the run
 }
@@ -119,7 +120,7 @@ BEHIND = {
     "M steps/s": ("hogs", 1),
 }
 NAMED = {"p50": "p50", "p99": "p99", "p99.9": "p99.9", "mean": "mean", "least": "least",
-         "middle": "call"}
+         "middle": "call", "libc": "libc"}
 NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 
 

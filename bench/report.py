@@ -149,7 +149,7 @@ def against(target):
         return "-"
     row, _, other = target["against"].partition("@")
     variant, _, metric = other.partition(":")
-    return ", ".join(filter(None, (row, "" if variant == "floor" else
+    return ", ".join(filter(None, (row, "" if row and variant == "floor" else
                                    word_of(target, variant), metric)))
 
 

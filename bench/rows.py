@@ -2,8 +2,9 @@
 """
 rows.py - the sections of the benchmark that need no program but those of this directory.
 
-A section is a function that yields rows.  A row is one work at one placement; it runs for each
-of its variants in turn (plain, preloaded, plain, ...), as often as there are repeats.
+A section is a function that yields rows.  A row is one work at one placement; the rows of a
+section run for each of their variants in turn (plain, preloaded, next row), as often as there are
+repeats.
 """
 import dataclasses
 import os
@@ -51,6 +52,10 @@ class Bench:
 # ---- floors, ping-pong, streams ------------------------------------------------
 
 
+def bare_ring(b, size, variant):
+    return b.on.own("floors", ["ring", str(size), str(b.pick(200000, 50000))], variant, 2)
+
+
 def floors(b):
     seconds = b.pick(0.3, 0.15)
     count = str(b.pick(200000, 50000))
@@ -62,7 +67,8 @@ def floors(b):
     yield row("one cache line", ["line1", count])
     yield row("two cache lines", ["line2", count])
     for size in b.pick((1, 8, 64, 1024, 16384), (8, 64)):
-        yield row(f"bare ring {size} B", ["ring", str(size), count])
+        yield Row("floors", f"bare ring {size} B", "two", FLOOR,
+                  lambda v, size=size: bare_ring(b, size, v), seconds)
     for size in b.pick((8, 64, 1024, 16384, 131072, 1048576), (64, 16384)):
         yield row(f"bare ring, one way {size} B", ["stream", str(size), str(seconds)])
     for size in b.pick((16384, 131072, 1048576), (131072,)):
@@ -74,6 +80,12 @@ def floors(b):
 
 
 def pingpong_variants(size, mode, place):
+    """Blocking, between two processors: the bare ring in turn with it."""
+    floor = FLOOR if size in (8, 64) and (mode, place) == ("blocking", "two") else ()
+    return floor + pingpong_ways(size, mode, place)
+
+
+def pingpong_ways(size, mode, place):
     if place != "free" and size in (8, 64, 16384) and mode in ("blocking", "epoll"):
         return ALL_SPIN if mode == "blocking" else TCP_SPIN
     return ALL if mode == "blocking" or (mode, place) == ("epoll", "two") else TCP
@@ -89,11 +101,14 @@ def pingpong(b):
                  (8, "epoll-et", "two"), (8, "poll", "free"), (8, "blocking", "one")]
     for size, mode, place in works:
         def run(variant, size=size, mode=mode, place=place):
+            if variant in FLOOR:
+                return bare_ring(b, size, variant)
             family = machine.VARIANTS[variant][0]
             return b.on.own("pingpong", [
                 "--family", family, "--warmup", "500", "--seconds", str(seconds), str(size),
                 "400000", mode, place], variant, seconds)
-        variants = TCP if b.quick and size == 64 else pingpong_variants(size, mode, place)
+        variants = (FLOOR + TCP if b.quick and size == 64 else
+                    pingpong_variants(size, mode, place))
         yield Row("pingpong", f"{size} B {mode}", place, variants, run,
                   seconds + 0.07)
 

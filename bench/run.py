@@ -4,10 +4,10 @@
 run.py [--quick] [--build DIR] [--list] - the benchmark: kernel sockets and libshmfd side by side.
 
 Usually started by `make bench` or `make bench-quick`.  Rows and sections are in rows.py and
-apps.py.  All variants of a row run in turn, as often as there are repeats; shown are medians,
-with half the distance from least to most. A sample of two processors is taken anew (SAMPLE_TRIES)
-when these are not at their usual distance (figures.Distance). Results go to DIR/bench: table.md,
-runs.csv, medians.csv, machine.csv, and *.svg where gnuplot is installed.
+apps.py.  All rows of a section and their variants run in turn, as often as there are repeats;
+shown are medians, with half the distance from least to most.  A sample of two processors is taken
+anew (SAMPLE_TRIES) when these are not at their usual distance (figures.Distance).  Results go to
+DIR/bench: table.md, runs.csv, medians.csv, machine.csv, and *.svg where gnuplot is installed.
 
     BENCH_SECTIONS="redis nginx"    only these
     BENCH_ONLY=TEXT                 only rows with this in their name (section/work/placement)
@@ -91,25 +91,31 @@ class Run:
                 return {**values, "line": max(before, after)}, "" if usual else "far"
         raise AssertionError
 
-    def row(self, row):
-        """All repeats of all variants.  What fails once is not tried again."""
-        broken = set()
-        if row.skip:
-            for variant in row.variants:
-                self.out.add(row, variant, 0, {}, "skipped: " + row.skip)
+    def one(self, row, variant, repeat, broken):
+        self.progress(row, repeat, variant)
+        if (row.key, variant) in broken:
             return
-        for repeat in range(1, self.times(row) + 1):
-            for variant in row.variants:
-                self.progress(row, repeat, variant)
-                if variant in broken:
-                    continue
-                try:
-                    values, note = self.sample(row, variant)
-                    self.out.add(row, variant, repeat, values, "ok", note)
-                except (machine.Failed, ValueError, OSError) as e:
-                    broken.add(variant)
-                    self.failed.append(f"{row.key} ({variant}): {e}")
-                    self.out.add(row, variant, repeat, {}, f"failed: {e}")
+        try:
+            values, note = self.sample(row, variant)
+            self.out.add(row, variant, repeat, values, "ok", note)
+        except (machine.Failed, ValueError, OSError) as e:
+            broken.add((row.key, variant))
+            self.failed.append(f"{row.key} ({variant}): {e}")
+            self.out.add(row, variant, repeat, {}, f"failed: {e}")
+
+    def rows(self, found):
+        """
+        A section: one repeat of all rows and their variants after the other, so that what the
+        machine does meanwhile comes to all of them.  What fails once is not tried again.
+        """
+        broken = set()
+        for repeat in range(1, self.repeats + 1):
+            for row in found:
+                for variant in row.variants if repeat <= self.times(row) else ():
+                    if not row.skip:
+                        self.one(row, variant, repeat, broken)
+                    elif repeat == 1:
+                        self.out.add(row, variant, 0, {}, "skipped: " + row.skip)
 
 
 def plan_of(bench, chosen):
@@ -134,8 +140,7 @@ def measure(args, chosen, repeats, tmp):
     run = Run(out, [row for _, found in plan for row in found], repeats, on)
     try:
         for _, found in plan:
-            for row in found:
-                run.row(row)
+            run.rows(found)
             on.stop()
     finally:
         machine.say("")

@@ -557,15 +557,17 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 		uint32_t bits;
 
 		next = s->reg.next;
-		e->napping += naps;
-		shmfd_ready_arm(s, s->reg.events, naps ? nap : 0);
-		if (n >= max)
-			continue;
+		if (!n) {	/* there will be a sleep, as it looks */
+			e->napping += naps;
+			shmfd_ready_arm(s, s->reg.events, naps ? nap : 0);
+		} else if (n >= max) {
+			break;
+		}
 		bits = report(s, 0);
 		if (bits) {
 			emit(&ev[n++], s, bits);
 			silence(e, s);
-		} else if (!naps) {
+		} else if (!naps && !n) {
 			shmfd_set_cool(e, s);
 		}
 	}

@@ -5,6 +5,8 @@
  */
 #include "sets.h"
 
+#include <sys/eventfd.h>
+
 static void child_of(const char *what, void (*act)(int set, int fd), int set, int fd)
 {
 	pid_t child = duo_fork();
@@ -55,31 +57,36 @@ static void look(int set, int fd)
 	close(fd);
 }
 
-/* Both sleep in the set; who is woken by the edge serves it. */
+/* Both sleep in the set; who is woken by the edge serves it, and who gets the last byte tells
+ * the other. */
 static void both_sleep(int set, int fd)
 {
+	int over = eventfd(0, 0), mine = 0, n;
 	struct epoll_event event;
-	pid_t child = duo_fork();
-	int mine = 0, n;
+	bool last = false;
+	pid_t child;
 	char byte;
 
+	duo_set_ctl(set, EPOLL_CTL_ADD, over, EPOLLIN, 7);
+	child = duo_fork();
 	duo_set_ctl(set, EPOLL_CTL_MOD, fd, EPOLLIN, 6);
 	do {
 		n = epoll_wait(set, &event, 1, 5000);
-		if (n == 1 && recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1) {
-			if (byte == 'q')
-				break;
-			if (recv(fd, &byte, 1, MSG_DONTWAIT) == 1) {
-				mine++;
+		last = n == 1 && event.data.u64 == 7;
+		if (!last && n == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) == 1) {
+			mine++;
+			last = byte == 'q';
+			if (last)
+				eventfd_write(over, 1);
+			else
 				duo_write_all(fd, &byte, 1);
-			}
 		}
-	} while (n == 1);
+	} while (n == 1 && !last);
 	if (child == 0)
 		_exit(n != 1);
 	duo_reap(child, "sleeping child");
 	say("parent %d, served %d", n, mine >= 0);
-	duo_drain(fd);
+	close(over);
 }
 
 static void server(int fd)
