@@ -153,7 +153,7 @@ def nginx(b):
         def run_close(variant, place=place):
             return wrk(b, variant, place, 50, servers.get(variant, place)[1], "1 KiB", True)
         yield Row("nginx", "50 connections, 1 KiB, no keep-alive", place, TCP, run_close,
-                  1.1, skip=missing("nginx", "wrk"))
+                  1.1, skip=missing("nginx", "wrk"), times=4)
 
 
 def proxy(b):

@@ -30,6 +30,7 @@ class Row:
     run: typing.Callable        # variant -> {metric: value}
     seconds: float      # that one run takes, about
     most_repeats: int = 99
+    times: int = 1      # so many samples in each repeat: of a work that differs by little
     skip: str = ""      # why it can not run here, if it can not
     note: str = ""
 
@@ -148,7 +149,8 @@ def connrate(b):
             family = machine.VARIANTS[variant][0]
             return b.on.own("connrate", ["--family", family, str(count), server, place],
                             variant, 1)
-        yield Row("connrate", f"connect, 64 B, close, {server} server", place, ALL, run, 0.3)
+        yield Row("connrate", f"connect, 64 B, close, {server} server", place, ALL, run, 0.3,
+                  times=b.pick(4, 1))
 
 
 def pairs(b):

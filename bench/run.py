@@ -61,7 +61,8 @@ class Run:
         self.on = on
         self.distance = figures.Distance([self.line() for _ in range(LINE_TRIES)]
                                          if on.has_two else [])
-        self.all = sum(self.times(row) * len(row.variants) for row in plan if not row.skip)
+        self.all = sum(self.times(row) * row.times * len(row.variants)
+                       for row in plan if not row.skip)
         self.done = 0
         self.failed = []
         self.began = time.monotonic()
@@ -111,11 +112,13 @@ class Run:
         broken = set()
         for repeat in range(1, self.repeats + 1):
             for row in found:
-                for variant in row.variants if repeat <= self.times(row) else ():
-                    if not row.skip:
-                        self.one(row, variant, repeat, broken)
-                    elif repeat == 1:
+                if row.skip and repeat == 1:
+                    for variant in row.variants:
                         self.out.add(row, variant, 0, {}, "skipped: " + row.skip)
+                if row.skip or repeat > self.times(row):
+                    continue
+                for variant in row.variants * row.times:
+                    self.one(row, variant, repeat, broken)
 
 
 def plan_of(bench, chosen):
@@ -175,7 +178,7 @@ def main():
             every = [row for _, found in plan_of(bench, chosen) for row in found]
             for row in every:
                 print(row.key, *row.variants)
-            seconds = sum(min(repeats, r.most_repeats) * len(r.variants) * r.seconds
+            seconds = sum(min(repeats, r.most_repeats) * r.times * len(r.variants) * r.seconds
                           for r in every)
             print(f"about {seconds / 60:.0f} minutes")
             return 0

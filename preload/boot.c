@@ -122,12 +122,6 @@ ssize_t shim_put_send(struct shmfd_stream *s, ssize_t ret, int flags)
 	return shim_result(ret);
 }
 
-bool shim_is_vfork(void)
-{
-	return shmfd_pid && (uint32_t)real.syscall(SYS_getpid) != shmfd_pid &&
-		!shmfd_stream_is_forked();
-}
-
 static _Atomic uint64_t random_state;
 
 void shim_test_retreat_slow(struct shmfd_stream *s)

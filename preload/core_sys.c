@@ -108,7 +108,8 @@ static int sys_epoll_pwait(int ep, struct epoll_event *ev, int nr, int timeout_m
 			   const sigset_t *mask)
 {
 	if (timeout_ms)
-		return real.epoll_pwait(ep, ev, nr, timeout_ms, mask);
+		return mask ? real.epoll_pwait(ep, ev, nr, timeout_ms, mask) :
+			real.epoll_wait(ep, ev, nr, timeout_ms);
 	return (int)real.syscall(SYS_epoll_pwait, ep, ev, nr, 0, mask, _NSIG / 8);
 }
 

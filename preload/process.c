@@ -6,8 +6,8 @@
  *
  * fork: holders are counted before the child exists (pthread_atfork does it
  * for fork, daemon and forkpty).  A program that exec starts does not know our
- * streams: those it would inherit go back to the kernel first.  vfork is not
- * ours: its child runs on this memory until it execs (shim_is_vfork).
+ * streams: those it would inherit go back to the kernel first.  vfork is in
+ * vfork.c.
  */
 #include "shim.h"
 
@@ -58,6 +58,7 @@ int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls = va_arg(ap, void *);
 	ctid = va_arg(ap, pid_t *);
 	va_end(ap);
+	shim_note_clone((unsigned int)flags);
 	if (forks)
 		shmfd_stream_fork_prepare();
 	ret = real.clone(fn, stack, flags, arg, ptid, tls, ctid);

@@ -184,8 +184,10 @@ ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);
 /* Streams among the descriptors of @msg go back to the kernel first (write.c). */
 void shim_before_passing(const struct msghdr *msg);
 
-/* True in a vfork child: a different process on this memory. */
+/* True in a vfork child: a different process on this memory (vfork.c). */
 bool shim_is_vfork(void);
+/* Before a process is made with these flags of clone(2). */
+void shim_note_clone(unsigned long flags);
 /* In a seccomp sandbox: no system calls of our own but the host's kinds. */
 extern bool shim_sandboxed;
 

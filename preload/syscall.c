@@ -91,6 +91,12 @@ static long fd_call(long nr, const long *a, bool *ret_known)
 	case SYS_io_uring_setup:
 		errno = ENOSYS;
 		return -1;
+	case SYS_clone:
+	case SYS_clone3:	/* its flags are in memory: any */
+	case SYS_vfork:
+		shim_note_clone(nr == SYS_clone ? (unsigned long)a[0] : CLONE_VM);
+		*ret_known = false;
+		return 0;
 	default:
 		*ret_known = false;
 		return 0;

@@ -215,7 +215,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 		alone = !fetch_add_seq_cst(&s->pollers, SHMFD_IN_SET);
 	s->reg.tagged = true;
 	s->reg.unlinked = left;
-	store_relaxed(&e->ever_tagged, 1);
+	store_seq_cst(&e->ever_tagged, 1);
 	fetch_add_acq_rel(&e->tagged, 1);
 	if (shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s), shmfd_set_tag(s, false)))
 		return false;
@@ -261,7 +261,7 @@ static void kick(struct shmfd_set *e, struct shmfd_stream *s)
 {
 	int fd;
 
-	if (!s->reg.tagged || !load_acquire(&e->sleepers))
+	if (!s->reg.tagged || !load_seq_cst(&e->sleepers))
 		return;
 	fd = kick_fd(e);
 	if (fd < 0 || !shmfd_kick(fd))

@@ -366,6 +366,20 @@ static int kernel_wait(const struct shmfd_set *e, struct epoll_event *ev, int ma
 	return shmfd_sys.epoll_pwait(e->fd, ev, max, ms > INT_MAX ? INT_MAX : (int)ms, mask);
 }
 
+/* The same of all events, where no stream was on rings when the kernel was asked.  If one
+ * is now, an edge or a one-shot among these does not come again. */
+static int translate_late(struct shmfd_set *e, struct epoll_event *ev, int n)
+{
+	int told = 0;
+
+	if (likely(!load_relaxed(&e->ever_tagged)))
+		return n;
+	for (int i = 0; i < n; i += KERNEL_BATCH)
+		told += translate(e, ev + i, n - i < KERNEL_BATCH ? n - i : KERNEL_BATCH,
+				  ev + told);
+	return told;
+}
+
 /*
  * The kernel's epoll_pwait, translated.  Tagged events pass through a buffer of
  * ours: the host's array is written only where an event is returned.
@@ -380,16 +394,7 @@ static int ask_kernel(struct shmfd_set *e, struct epoll_event *ev, int max, int6
 
 	if (!load_relaxed(&e->ever_tagged)) {
 		n = kernel_wait(e, ev, max, ns, mask);
-		if (n < 0)
-			return -errno;
-		if (!load_relaxed(&e->ever_tagged))
-			return n;
-		/* a stream was promoted meanwhile; an edge or a one-shot among these
-		 * does not come again */
-		for (int i = 0; i < n; i += KERNEL_BATCH)
-			told += translate(e, ev + i,
-					  n - i < KERNEL_BATCH ? n - i : KERNEL_BATCH, ev + told);
-		return told;
+		return n < 0 ? -errno : translate_late(e, ev, n);
 	}
 	/* bells, and a stream that goes back, are no events: what is behind them is
 	 * due now where the caller does not wait */
@@ -657,6 +662,37 @@ void shmfd_set_leave(struct shmfd_set *e)
 	store_release(&e->used, 0); /* [epoll.U] */
 }
 
+/*
+ * The whole wait of a set in which no stream was on rings yet: of the only thread, so
+ * that it stays so, but for signal handlers.  Events, 0 or -errno; SHMFD_PASS: there is
+ * more to look at.
+ */
+static inline int wait_kernel(struct shmfd_set *e, struct epoll_event *ev, int max,
+			      int64_t timeout_ns, const sigset_t *mask)
+{
+	int64_t ms = timeout_ns < 0 ? -1 : timeout_ns / MS_NS;
+	int n;
+
+	if (!__libc_single_threaded || load_relaxed(&e->ever_tagged) ||
+	    load_relaxed(&e->sleepers) || timeout_ns % MS_NS > 0 || ms > INT_MAX ||
+	    shmfd_before_sleep(timeout_ns) != timeout_ns)
+		return SHMFD_PASS;
+	store_relaxed(&e->sleepers, 1);
+	fence_signal();
+	n = SHMFD_PASS;
+	if (!load_relaxed(&e->ever_tagged))	/* else a handler saw no sleeper to kick */
+		n = shmfd_sys.epoll_pwait(e->fd, ev, max, (int)ms, mask);
+	fence_signal();
+	store_relaxed(&e->sleepers, 0);
+	if (n == -1)
+		return -errno;
+	if (n > 0) {
+		n = translate_late(e, ev, n);
+		n = n ? n : SHMFD_PASS;	/* of a kick only: look */
+	}
+	return n;
+}
+
 int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
 		     const sigset_t *mask)
 {
@@ -667,6 +703,12 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 	if (!e || e->fd != ep || max <= 0 || max > EVENTS_MAX ||
 	    shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
+	shmfd_set_disown(e);
+	n = wait_kernel(e, ev, max, timeout_ns, mask);
+	if (n != SHMFD_PASS) {
+		errno = saved;
+		return n;
+	}
 	shmfd_cancel_point();
 	/* a bell is for one thread, and taken by whoever looks first: leave it to the
 	 * kernel.  Of two that come, one sees the other, before either may sleep */

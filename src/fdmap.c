@@ -150,12 +150,13 @@ int shmfd_fd_within_table(int nr)
 
 void shmfd_unhide_close(int fd)
 {
-	int saved = errno;
+	int saved;
 
-	if (fd > 0) {
-		shmfd_fd_set(fd, SHMFD_FD_NONE);
-		shmfd_sys.close(fd);
-	}
+	if (fd <= 0)
+		return;
+	saved = errno;
+	shmfd_fd_set(fd, SHMFD_FD_NONE);
+	shmfd_sys.close(fd);
 	errno = saved;
 }
 

@@ -441,24 +441,24 @@ int shmfd_stream_close(int fd, int (*real_close)(int fd))
 
 void shmfd_stream_exit(void)
 {
-	uint32_t top = shmfd_fd_top();
-
 	if (!shmfd_pid || !__libc_single_threaded)
 		return;
 	shmfd_stream_notice_fork();
-	for (uint32_t fd = 0; fd <= top; fd++) {
-		struct shmfd_stream *s = shmfd_stream_get((int)fd);
-		struct shmfd_record *rec;
+	for (uint32_t i = 0; i < load_relaxed(&high); i++) {
+		struct shmfd_record *rec = shmfd_table_record(i);
+		struct shmfd_stream *s;
+		int fd;
 
-		if (!s)
+		if (!load_relaxed(&shmfd_streams[i].numbers) || load_acquire(&rec->holders) <= 1)
 			continue;
-		rec = shmfd_stream_record(s);
-		if (load_acquire(&rec->holders) > 1) {
-			shmfd_fd_set((int)fd, SHMFD_FD_NONE);
+		s = shmfd_stream_get_at(i);
+		while (s && (fd = other_number(s)) >= 0) {
+			shmfd_fd_set(fd, SHMFD_FD_NONE);
 			if (fetch_sub_acq_rel(&s->numbers, 1) == 1)
 				fetch_sub_acq_rel(&rec->holders, 1);
 		}
-		shmfd_stream_put(s);
+		if (s)
+			shmfd_stream_put(s);
 	}
 }
 
