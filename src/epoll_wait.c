@@ -602,7 +602,6 @@ static int wait_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_
 	struct shmfd_spinner sp;
 	int n;
 
-	shmfd_set_disown(e);
 	/* in a handler that interrupted a sleep here: it would take the bell of that nap */
 	if (unlikely(load_relaxed(&e->sleepers)))
 		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
@@ -697,8 +696,8 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 		     const sigset_t *mask)
 {
 	struct shmfd_set *e = shmfd_set_of(ep);
-	bool counted;
 	int n, saved = errno;
+	bool counted;
 
 	if (!e || e->fd != ep || max <= 0 || max > EVENTS_MAX ||
 	    shmfd_is_bad_pointer(ev, sizeof(*ev)))

@@ -7,7 +7,7 @@
 #include "calls.h"
 
 #define BIG (16u << 20) /* more than all buffers between the ends */
-#define PROBE_MS 190	/* TCP's first window probe makes room 200 ms after a fill */
+#define PROBE_MS 190	/* TCP's first window probe makes room 200 ms after the window closed */
 
 static char big[BIG];
 
@@ -16,23 +16,23 @@ static char big[BIG];
 static bool one_try(int fd, const struct send_call *call, size_t len, enum trouble what, bool timed)
 {
 	size_t filled = 0;
-	int64_t full;
+	int64_t since;
 	ssize_t n;
 	bool ok;
 
 	set_timeout(fd, SO_SNDTIMEO, timed ? 8000 : 0);
 	signals_seen = 0;
+	since = duo_now_ms();
 	/* how much fits may change with the first splice */
 	if (call->run == by_splice_in)
 		filled += (size_t)call->run(fd, big, 1);
 	if (len < BIG)
 		filled += duo_fill(fd);
-	full = duo_now_ms();
 	expect_trouble(what);
 	duo_tell((int)filled);
 	n = call->run(fd, big, len);
 	ok = what == STOP || n != (ssize_t)len || signals_seen || !duo_is_tcp() ||
-	     duo_now_ms() - full < PROBE_MS;
+	     duo_now_ms() - since < PROBE_MS;
 	if (ok)
 		say("%s, %s%s: %s %s, signals %d", call->name, trouble_names[what],
 		    timed ? " and a time-out" : "",
