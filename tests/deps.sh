@@ -52,6 +52,7 @@ suites='
 	python3=/usr/bin/python3
 	libpython3.11-testsuite=/usr/lib/python3.11/test/test_socket.py
 	dpkg-dev=dpkg-source
+	iproute2=ss
 	libuv1=/usr/lib/x86_64-linux-gnu/libuv.so.1
 	libssl-dev=/usr/include/openssl/ssl.h
 	zlib1g-dev=/usr/include/zlib.h
