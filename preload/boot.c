@@ -34,6 +34,7 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 {
 	const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM);
 	uint32_t prefix = 0x5a17c0deu;
+	struct timespec now = { 0 };
 	char err[256];
 
 	(void)argc;
@@ -58,8 +59,10 @@ __attribute__((constructor, used)) static void boot(int argc, char **argv, char 
 	if (random)
 		memcpy(&prefix, random, sizeof(prefix));
 	shmfd_ready_init(prefix);
-	/* peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack */
-	shmfd_nap_init((uint64_t)shmfd_now_ns());
+	/* peers see the numbers that follow: nothing of AT_RANDOM, which guards the stack.  Not
+	 * by a function that the program may have: a sanitizer in it is not up yet */
+	real.syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	shmfd_nap_init((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 	shmfd_pin_init();
 	pthread_atfork(shmfd_stream_fork_prepare, NULL, fork_child);
 	store_release(&shim_active, 1);

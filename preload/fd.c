@@ -50,8 +50,10 @@ int close_range(unsigned int first, unsigned int last, int flags)
 
 	if (first > last || (flags & ~(int)CLOSE_RANGE_UNSHARE) || !top)
 		return real.close_range(first, last, flags);
-	/* its links have to ring when it hands a stream over to what it execs */
-	vfork_child = shim_is_vfork();
+	/* its links have to ring when it hands a stream over to what it execs; and a thread that
+	 * leaves the others' table closes nothing of theirs */
+	vfork_child = shim_is_vfork() ||
+		((flags & (int)CLOSE_RANGE_UNSHARE) && !__libc_single_threaded);
 	for (unsigned int fd = first; fd <= last && fd <= top; fd++) {
 		uint32_t kind = shmfd_fd_lookup((int)fd) & SHMFD_FD_KIND_MASK;
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * fork (__fork), _Fork, clone (__clone), exec*, posix_spawn, posix_spawnp,
- * popen, system, posix_spawn_file_actions_adddup2.
+ * fork (__fork), _Fork, clone (__clone), exec*.
  *
  * fork: holders are counted before the child exists (pthread_atfork does it
  * for fork, daemon and forkpty).  A program that exec starts does not know our
  * streams: those it would inherit go back to the kernel first.  vfork is in
- * vfork.c.
+ * vfork.c, what libc makes of it in spawn.c.
  */
 #include "shim.h"
 
@@ -204,41 +203,4 @@ int execle(const char *path, const char *arg, ...)
 	ok = collect(&a, arg, ap, &env);
 	va_end(ap);
 	return ok ? done(&a, execve(path, a.list, env)) : -1;
-}
-
-/* ---- spawn ----------------------------------------------------------------------- */
-
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *fa,
-		const posix_spawnattr_t *attr, char *const argv[], char *const env[])
-{
-	shim_before_exec();
-	return real.posix_spawn(pid, path, fa, attr, argv, env);
-}
-
-int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *fa,
-		 const posix_spawnattr_t *attr, char *const argv[], char *const env[])
-{
-	shim_before_exec();
-	return real.posix_spawnp(pid, file, fa, attr, argv, env);
-}
-
-int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *fa, int fd, int new_fd)
-{
-	if (shim_get_is(fd))
-		shmfd_hand_over(fd, SHMFD_WHY_EXEC, false);
-	return real.posix_spawn_file_actions_adddup2(fa, fd, new_fd);
-}
-
-FILE *popen(const char *command, const char *type)
-{
-	shim_before_exec();
-	return real.popen(command, type);
-}
-
-FILE *_IO_popen(const char *command, const char *type) __attribute__((alias("popen")));
-
-int system(const char *command)
-{
-	shim_before_exec();
-	return real.system(command);
 }

@@ -24,6 +24,7 @@ void shim_before_sandbox(void)
 	if (!load_acquire(&shim_active) || shim_is_vfork())
 		return;
 	shim_sandboxed = true;
+	shim_forget_clones();
 	shmfd_stream_adopt_no_more();
 	for (unsigned int fd = 0; shmfd_pid && fd <= top; fd++) {
 		struct shmfd_stream *s = shim_get((int)fd);

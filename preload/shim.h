@@ -188,6 +188,8 @@ void shim_before_passing(const struct msghdr *msg);
 bool shim_is_vfork(void);
 /* Before a process is made with these flags of clone(2). */
 void shim_note_clone(unsigned long flags);
+/* Those that were made are over; the question is not asked before the next one. */
+void shim_forget_clones(void);
 /* In a seccomp sandbox: no system calls of our own but the host's kinds. */
 extern bool shim_sandboxed;
 

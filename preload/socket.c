@@ -32,19 +32,11 @@ static uint32_t kind_of(int family, int type, int protocol)
 	return 0;
 }
 
-/*
- * True if what was known of @fd, which the kernel has just handed out, is forgotten.
- * A known number in a vfork child is one that it closed, its parent's still.  An
- * unknown one needs no look: what such a child leaves there is replaced when its
- * parent gets the number.  That look is a system call, too dear for every connection.
- */
+/* True if @fd, which the kernel has just handed out, is to be known; what was known of it is
+ * forgotten.  A number that a vfork child makes, or has closed, is its parent's business. */
 static bool is_new(int fd)
 {
-	if (fd < 0 || !load_acquire(&shim_active))
-		return false;
-	if (likely(shmfd_fd_lookup(fd) == (uint32_t)SHMFD_FD_NONE))
-		return true;
-	if (shim_is_vfork())
+	if (fd < 0 || !load_acquire(&shim_active) || shim_is_vfork())
 		return false;
 	shmfd_fd_forget(fd);
 	return true;

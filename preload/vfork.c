@@ -13,15 +13,48 @@
 #include "shim.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
-static _Atomic uint32_t has_vforked;
+/* In a page that the kernel clears in every kind of forked child: the process that made such
+ * children, 0: none did. */
+static _Atomic uint32_t *_Atomic maker;
+
+static _Atomic uint32_t *make_page(void)
+{
+	_Atomic uint32_t *page, *none = NULL;
+
+	page = mmap(NULL, SHMFD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (!madvise(page, SHMFD_PAGE, MADV_WIPEONFORK) && cas_seq_cst(&maker, &none, page))
+		return page;
+	munmap(page, SHMFD_PAGE);
+	return none;	/* another thread's */
+}
 
 void shim_note_clone(unsigned long flags)
 {
-	/* relaxed: the child is made by this thread */
-	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
-		store_relaxed(&has_vforked, 1);
+	_Atomic uint32_t *page = load_acquire(&maker);
+	int saved = errno;
+
+	if (!(flags & CLONE_VM) || (flags & CLONE_THREAD))
+		return;
+	if (!page)
+		page = make_page();
+	/* not by such a child itself: it is its parent's page.  Relaxed: the child that is to
+	 * see it is made by this thread */
+	if (page && !load_relaxed(page))
+		store_relaxed(page, (uint32_t)real.syscall(SYS_getpid));
+	errno = saved;
+}
+
+void shim_forget_clones(void)
+{
+	_Atomic uint32_t *page = load_acquire(&maker);
+
+	if (page)
+		store_relaxed(page, 0);
 }
 
 /* The function to jump to. */
@@ -43,6 +76,8 @@ pid_t __vfork(void) __attribute__((alias("vfork")));
 
 bool shim_is_vfork(void)
 {
-	return load_relaxed(&has_vforked) && shmfd_pid &&
-		(uint32_t)real.syscall(SYS_getpid) != shmfd_pid && !shmfd_stream_is_forked();
+	const _Atomic uint32_t *page = load_acquire(&maker);
+	uint32_t pid = page ? load_relaxed(page) : 0;
+
+	return pid && (uint32_t)real.syscall(SYS_getpid) != pid;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Description: a process that used streams, with input unread, enters a seccomp sandbox
- * that allows read and write only, and goes on; and the strict one.
+ * that allows read, write and dup only, and goes on; and the strict one.  It had made a
+ * vfork child before.
  */
 #include "duo.h"
 
@@ -16,7 +17,7 @@ static void allow_few(void)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 5, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 4, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_dup, 3, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -41,6 +42,15 @@ static void answer(int fd)
 	}
 }
 
+static void vforked(void)
+{
+	volatile pid_t child = vfork();
+
+	if (child == 0)
+		_exit(3);
+	duo_reap(child, "vfork child");
+}
+
 static void in_child(int fd, bool strict)
 {
 	pid_t child = duo_fork();
@@ -48,6 +58,7 @@ static void in_child(int fd, bool strict)
 	if (child == 0) {
 		duo_warmup(fd);
 		duo_await_bytes(fd, 16);
+		vforked();
 		if (strict)
 			prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 		else
@@ -55,7 +66,7 @@ static void in_child(int fd, bool strict)
 		answer(fd);
 		if (strict)
 			syscall(SYS_exit, 0);
-		_exit(0);
+		_exit(dup(fd) < 0);
 	}
 	close(fd);
 	duo_reap(child, strict ? "strict" : "filter");

@@ -2,12 +2,14 @@
 /*
  * Description: file actions of posix_spawn close, replace and keep the numbers of streams
  * in the child; the parent's streams go on, and what the child writes comes in between.
+ * At last they were made before the stream.
  */
 #include "duo.h"
 
 #include <spawn.h>
 
-#define WAYS 5
+#define WAYS 6
+#define EARLY 5 /* a way: actions for the number of a stream to come */
 #define SIZE 1000
 
 extern char **environ;
@@ -16,6 +18,9 @@ static void prepare(posix_spawn_file_actions_t *a, int way, int fd, int other)
 {
 	posix_spawn_file_actions_init(a);
 	switch (way) {
+	case EARLY:
+		posix_spawn_file_actions_adddup2(a, fd, 9);
+		break;
 	case 0:
 		posix_spawn_file_actions_addclosefrom_np(a, 3);
 		break;
@@ -38,6 +43,15 @@ static void prepare(posix_spawn_file_actions_t *a, int way, int fd, int other)
 	}
 }
 
+/* The number that the next stream gets. */
+static int next_number(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	close(fd);
+	return fd;
+}
+
 static void client(int fd)
 {
 	for (int way = 0; way < WAYS; way++) {
@@ -45,15 +59,20 @@ static void client(int fd)
 		char script[] = "case $1 in 0) exit 4;; *) printf 'the child' >&$1;; esac";
 		char *argv[] = {"sh", "-c", script, "sh", number, NULL};
 		posix_spawn_file_actions_t actions;
-		int other;
+		int other, early = next_number();
 		pid_t child;
 
+		if (way == EARLY)
+			prepare(&actions, way, early, -1);
 		fd = duo_another_warm();
 		other = duo_another_warm();
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		fcntl(other, F_SETFD, FD_CLOEXEC);
-		snprintf(number, sizeof(number), "%d", way == 3 ? fd : way == 4 ? 9 : 0);
-		prepare(&actions, way, fd, other);
+		snprintf(number, sizeof(number), "%d", way == 3 ? fd : way >= 4 ? 9 : 0);
+		if (way == EARLY)
+			say("the number foreseen: %d", fd == early);
+		else
+			prepare(&actions, way, fd, other);
 		if (posix_spawnp(&child, "sh", &actions, NULL, argv, environ))
 			die("posix_spawnp");
 		posix_spawn_file_actions_destroy(&actions);
@@ -84,7 +103,7 @@ static void server(int fd)
 
 		fd = duo_another_warm();
 		other = duo_another_warm();
-		answer(fd, way == 3);
+		answer(fd, way == 3 || way == EARLY);
 		answer(other, way == 4);
 		say_result("read at end", read(fd, &byte, 1));
 		say_result("read at end", read(other, &byte, 1));

@@ -53,6 +53,10 @@ load run_modes
 	check vfork_exec
 }
 
+@test "a vfork child's own stream, a thread that leaves the table: the numbers of the others" {
+	check own_numbers
+}
+
 @test "fork and exec, posix_spawn: the stream is 0 and 1 of cat" {
 	check exec_stdio
 }
