@@ -662,6 +662,7 @@ static int mod_untagged(struct shmfd_set *e, struct shmfd_stream *s, struct epol
 
 static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_event *ev)
 {
+	uint32_t want;
 	int ret = 0;
 
 	shmfd_set_lock(e);
@@ -670,7 +671,10 @@ static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_eve
 	s->reg.events = ev->events;
 	s->reg.data = ev->data.u64;
 	s->reg.disarmed = false;
-	if (watch(e, s))
+	want = shmfd_set_kernel_events(s);
+	/* the same again: an edge that was told is told again, by the kernel what is its */
+	if (want & EPOLLET ? shmfd_set_kernel_mod(e, s, want, shmfd_set_tag(s, false)) :
+	    watch(e, s))
 		ret = -errno;
 	freshen(e, s);
 	shmfd_set_heat(e, s);

@@ -97,6 +97,10 @@ load run_modes
 	check epoll_add_unread
 }
 
+@test "EPOLL_CTL_MOD with the same edge-triggered events tells what is there again" {
+	check epoll_mod_edge
+}
+
 @test "full and drained streams in every mode: no room is no event, room is one" {
 	check epoll_room
 }
