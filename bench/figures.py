@@ -24,7 +24,7 @@ METRICS = {
     "hogs": ("M steps/s", "more"),      # work of the programs beside
     "call": ("ns/call", "less"),
     "least": ("ns/call", "less"),
-    "libc": ("ns/call", "less"),        # the least of libc's own function in the same process
+    "extra": ("ns/call", None),     # the least beside libc's own function in the same process
     "ring": ("%", None),                # of the client's bytes went by ring
     "line": ("ns", None),               # a round trip of one cache line beside the run
 }
@@ -120,7 +120,7 @@ BEHIND = {
     "M steps/s": ("hogs", 1),
 }
 NAMED = {"p50": "p50", "p99": "p99", "p99.9": "p99.9", "mean": "mean", "least": "least",
-         "middle": "call", "libc": "libc"}
+         "middle": "call", "extra": "extra"}
 NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 
 
@@ -129,7 +129,7 @@ def of_line(text):
     out = {}
     # Behind the settings, which are name=number as well
     _, _, figures = text.strip().partition(": ")
-    for name, value in re.findall(r"(\S+)=" + NUMBER, figures):
+    for name, value in re.findall(r"(\S+)=(-?[0-9]+(?:\.[0-9]+)?)", figures):
         if name in NAMED:
             out[NAMED[name]] = float(value)
         elif name == "cpu":
