@@ -121,7 +121,8 @@ BEHIND = {
 }
 NAMED = {"p50": "p50", "p99": "p99", "p99.9": "p99.9", "mean": "mean", "least": "least",
          "middle": "call", "extra": "extra"}
-NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+UNSIGNED = r"[0-9]+(?:\.[0-9]+)?"
+NUMBER = f"({UNSIGNED})"
 
 
 def of_line(text):
@@ -129,7 +130,7 @@ def of_line(text):
     out = {}
     # Behind the settings, which are name=number as well
     _, _, figures = text.strip().partition(": ")
-    for name, value in re.findall(r"(\S+)=(-?[0-9]+(?:\.[0-9]+)?)", figures):
+    for name, value in re.findall(rf"(\S+)=(-?{UNSIGNED})", figures):
         if name in NAMED:
             out[NAMED[name]] = float(value)
         elif name == "cpu":

@@ -322,11 +322,12 @@ def startup(b):
 
 def passthrough(b):
     seconds = b.pick(0.2, 0.1)
-    for kind in ("pipe", "file"):
-        def run(variant, kind=kind):
-            return b.on.own("callcost", [kind, str(seconds)], variant, seconds)
-        yield Row("passthrough", f"{kind}, per call", "one", TCP, run,
-                  seconds + 0.05)
+    works = [("pipe", "pipe, per call", seconds), ("file", "file, per call", seconds),
+             ("connection", "a connection, both ends in one process", 5 * seconds)]
+    for kind, what, span in works:
+        def run(variant, kind=kind, span=span):
+            return b.on.own("callcost", [kind, str(span)], variant, span)
+        yield Row("passthrough", what, "one", TCP, run, span + 0.05)
     for kind in ("recv", "poll"):
         def run_stream(variant, kind=kind):
             echo = b.on.start([b.on.program("echo"), "tcp4"], "tcp", "two")

@@ -45,14 +45,14 @@ int __close(int fd) __attribute__((alias("close")));
 int close_range(unsigned int first, unsigned int last, int flags)
 {
 	unsigned int top = shmfd_fd_top(), from = first;
-	bool vfork_child;
+	bool not_ours;
 	int ret = 0;
 
 	if (first > last || (flags & ~(int)CLOSE_RANGE_UNSHARE) || !top)
 		return real.close_range(first, last, flags);
 	/* its links have to ring when it hands a stream over to what it execs; and a thread that
 	 * leaves the others' table closes nothing of theirs */
-	vfork_child = shim_is_vfork() ||
+	not_ours = shim_is_vfork() ||
 		((flags & (int)CLOSE_RANGE_UNSHARE) && !__libc_single_threaded);
 	for (unsigned int fd = first; fd <= last && fd <= top; fd++) {
 		uint32_t kind = shmfd_fd_lookup((int)fd) & SHMFD_FD_KIND_MASK;
@@ -61,7 +61,7 @@ int close_range(unsigned int first, unsigned int last, int flags)
 			if (fd > from)
 				ret |= real.close_range(from, fd - 1, flags);
 			from = fd + 1;
-		} else if (kind != (uint32_t)SHMFD_FD_NONE && !vfork_child) {
+		} else if (kind != (uint32_t)SHMFD_FD_NONE && !not_ours) {
 			close((int)fd);
 		}
 	}

@@ -26,7 +26,7 @@ static uintptr_t target_sp(const struct __jmp_buf_tag *env)
 
 static void before_jump(const struct __jmp_buf_tag *env)
 {
-	if (unlikely(shmfd_holds.nr))
+	if (unlikely(shmfd_holds.nr || shmfd_holds.passing))
 		shmfd_lock_jump(target_sp(env));
 	if (!__libc_single_threaded)
 		shmfd_pin_jump(target_sp(env));

@@ -10,10 +10,7 @@ static bool time_left(struct timespec *t, int64_t until)
 {
 	int64_t ns = until - shmfd_now_ns();
 
-	if (ns < 0)
-		ns = 0;
-	t->tv_sec = ns / 1000000000;
-	t->tv_nsec = ns % 1000000000;
+	*t = shmfd_timespec(ns < 0 ? 0 : ns);
 	return ns > 0;
 }
 

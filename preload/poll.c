@@ -32,8 +32,8 @@ bool shim_poll_concerns_us(const struct pollfd *p, nfds_t nr)
 }
 
 /* True if nothing but the kernel has to say something, as in most calls: a quick answer
- * for a few numbers. */
-static inline bool passes(const struct pollfd *p, nfds_t nr)
+ * for a few numbers.  @all: nor will it, whatever a handler does meanwhile. */
+static inline bool passes(const struct pollfd *p, nfds_t nr, bool all)
 {
 	/* relaxed: hints */
 	if (!shim_real_table.ready || nr > FEW_FDS || shmfd_is_bad_pointer(p, sizeof(*p)) ||
@@ -47,7 +47,7 @@ static inline bool passes(const struct pollfd *p, nfds_t nr)
 			return false;
 		/* not on rings, and no other thread can change that meanwhile */
 		if (kind == (uint32_t)SHMFD_FD_STREAM &&
-		    (!__libc_single_threaded ||
+		    (all || !__libc_single_threaded ||
 		     load_relaxed(&shmfd_table_record(word & SHMFD_FD_INDEX_MASK)->phase) >=
 		     SHMFD_PAIRED))
 			return false;
@@ -66,16 +66,22 @@ int64_t shim_to_ns(const struct timespec *t)
 
 static SHIM_LONG int poll_streams(struct pollfd *p, nfds_t nr, int timeout)
 {
+	uintptr_t before = shmfd_pass_begin();
 	int ret = SHMFD_PASS;
 
-	if (!shmfd_is_bad_pointer(p, sizeof(*p)) && shim_poll_concerns_us(p, nr))
+	if (!passes(p, nr, false) && !shmfd_is_bad_pointer(p, sizeof(*p)) &&
+	    shim_poll_concerns_us(p, nr))
 		ret = shmfd_poll(p, nr, timeout < 0 ? -1 : timeout * 1000000ll, NULL);
-	return ret == SHMFD_PASS ? real.poll(p, nr, timeout) : (int)shim_result(ret);
+	ret = ret == SHMFD_PASS ? real.poll(p, nr, timeout) : (int)shim_result(ret);
+	shmfd_pass_end(before);
+	return ret;
 }
 
+/* A tail call where it can be: a return behind a system call is not predicted, and takes
+ * 16 ns here. */
 int poll(struct pollfd *p, nfds_t nr, int timeout)
 {
-	if (passes(p, nr))
+	if (passes(p, nr, true))
 		return shim_real_table.poll(p, nr, timeout);
 	return poll_streams(p, nr, timeout);
 }
@@ -91,12 +97,17 @@ int __poll_chk(struct pollfd *p, nfds_t nr, int timeout, size_t room)
 
 int ppoll(struct pollfd *p, nfds_t nr, const struct timespec *t, const sigset_t *mask)
 {
-	int ret = SHMFD_PASS;
+	uintptr_t before;
+	int ret;
 
-	if (!shmfd_is_bad_pointer(p, sizeof(*p)) && shim_poll_concerns_us(p, nr) &&
-	    (!t || (t->tv_sec >= 0 && (unsigned long)t->tv_nsec < 1000000000)))
-		ret = shmfd_poll(p, nr, shim_to_ns(t), mask);
-	return ret == SHMFD_PASS ? real.ppoll(p, nr, t, mask) : (int)shim_result(ret);
+	if (shmfd_is_bad_pointer(p, sizeof(*p)) || !shim_poll_concerns_us(p, nr) ||
+	    (t && (t->tv_sec < 0 || (unsigned long)t->tv_nsec >= 1000000000)))
+		return real.ppoll(p, nr, t, mask);
+	before = shmfd_pass_begin();
+	ret = shmfd_poll(p, nr, shim_to_ns(t), mask);
+	ret = ret == SHMFD_PASS ? real.ppoll(p, nr, t, mask) : (int)shim_result(ret);
+	shmfd_pass_end(before);
+	return ret;
 }
 
 int __ppoll_chk(struct pollfd *p, nfds_t nr, const struct timespec *t,

@@ -13,13 +13,22 @@
 
 #include "../src/ready.h"
 
-#define SELECT_IN	(POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL)
-#define SELECT_OUT	(POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR | POLLNVAL)
-#define SELECT_EX	(POLLPRI | POLLNVAL)
+/* The sets, in the order of select's arguments: what they ask for, and what they are told. */
+static const struct {
+	short events, told;
+} kinds[3] = {
+	{ POLLIN | POLLRDNORM | POLLRDBAND,
+	  POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR | POLLNVAL },
+	{ POLLOUT | POLLWRNORM | POLLWRBAND,
+	  POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR | POLLNVAL },
+	{ POLLPRI, POLLPRI | POLLNVAL },
+};
 
 struct sets {
-	unsigned long *in, *out, *ex;
+	unsigned long *of[3];
 	int nr;
+	bool ours;		/* a number in them concerns us */
+	uintptr_t before;	/* then; see shmfd_pass_begin */
 };
 
 #define WORD_BITS	(8 * (int)sizeof(unsigned long))
@@ -34,24 +43,26 @@ static void put(unsigned long *set, int fd)
 	set[fd / WORD_BITS] |= 1ul << (fd % WORD_BITS);
 }
 
-static bool any(const struct sets *s, int fd)
+/* What is asked of this number; 0: nothing. */
+static short events_of(const struct sets *s, int fd)
 {
-	return has(s->in, fd) || has(s->out, fd) || has(s->ex, fd);
+	short events = 0;
+
+	for (int k = 0; k < 3; k++)
+		events |= has(s->of[k], fd) ? kinds[k].events : 0;
+	return events;
 }
 
-/* Numbers in the sets; *ret_ours: one of them concerns us. */
-static nfds_t count(const struct sets *s, bool *ret_ours)
+/* Numbers in the sets; whether they concern us. */
+static nfds_t count(struct sets *s)
 {
 	nfds_t n = 0;
 
-	*ret_ours = false;
 	for (int fd = 0; fd < s->nr; fd++) {
-		struct pollfd p = { .fd = fd };
-
-		if (!any(s, fd))
+		if (!events_of(s, fd))
 			continue;
 		n++;
-		*ret_ours |= shim_poll_concerns_us(&p, 1);
+		s->ours |= shim_poll_concerns_us(&(struct pollfd){ .fd = fd }, 1);
 	}
 	return n;
 }
@@ -59,42 +70,34 @@ static nfds_t count(const struct sets *s, bool *ret_ours)
 static void from_sets(const struct sets *s, struct pollfd *p)
 {
 	for (int fd = 0; fd < s->nr; fd++) {
-		short ev = 0;
+		short events = events_of(s, fd);
 
-		if (has(s->in, fd))
-			ev |= POLLIN | POLLRDNORM | POLLRDBAND;
-		if (has(s->out, fd))
-			ev |= POLLOUT | POLLWRNORM | POLLWRBAND;
-		if (has(s->ex, fd))
-			ev |= POLLPRI;
-		if (any(s, fd))
-			*p++ = (struct pollfd){ .fd = fd, .events = ev };
+		if (events)
+			*p++ = (struct pollfd){ .fd = fd, .events = events };
 	}
+}
+
+static size_t bytes_of(const struct sets *s)
+{
+	return (size_t)((s->nr + WORD_BITS - 1) / WORD_BITS) * sizeof(unsigned long);
 }
 
 /* Rewrites the sets.  Returns bits set. */
 static int to_sets(struct sets *s, const struct pollfd *p, nfds_t nr)
 {
-	size_t bytes = (size_t)((s->nr + WORD_BITS - 1) / WORD_BITS) * sizeof(unsigned long);
 	int bits = 0;
 
-	for (nfds_t i = 0; i < nr; i++)
-		bits += (p[i].events & POLLIN && p[i].revents & SELECT_IN) +
-			(p[i].events & POLLOUT && p[i].revents & SELECT_OUT) +
-			(p[i].events & POLLPRI && p[i].revents & SELECT_EX);
-	if (s->in)
-		memset(s->in, 0, bytes);
-	if (s->out)
-		memset(s->out, 0, bytes);
-	if (s->ex)
-		memset(s->ex, 0, bytes);
+	for (int k = 0; k < 3; k++) {
+		if (s->of[k])
+			memset(s->of[k], 0, bytes_of(s));
+	}
 	for (nfds_t i = 0; i < nr; i++) {
-		if (p[i].events & POLLIN && p[i].revents & SELECT_IN)
-			put(s->in, p[i].fd);
-		if (p[i].events & POLLOUT && p[i].revents & SELECT_OUT)
-			put(s->out, p[i].fd);
-		if (p[i].events & POLLPRI && p[i].revents & SELECT_EX)
-			put(s->ex, p[i].fd);
+		for (int k = 0; k < 3; k++) {
+			if (p[i].events & kinds[k].events && p[i].revents & kinds[k].told) {
+				put(s->of[k], p[i].fd);
+				bits++;
+			}
+		}
 	}
 	return bits;
 }
@@ -116,17 +119,17 @@ static bool drop_closed(struct pollfd *p, nfds_t nr)
 /* What the kernel thinks of numbers that are not open: 0, or -errno. */
 static int ask_kernel(const struct sets *s)
 {
-	size_t bytes = (size_t)((s->nr + WORD_BITS - 1) / WORD_BITS) * sizeof(unsigned long);
+	size_t bytes = bytes_of(s);
 	struct timeval now = { 0 };
-	unsigned long *room, *from[3] = { s->in, s->out, s->ex };
+	unsigned long *room;
 	int ret;
 
 	room = mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (room == MAP_FAILED)
 		return -ENOMEM;
 	for (int i = 0; i < 3; i++) {
-		if (from[i])
-			memcpy((char *)room + (size_t)i * bytes, from[i], bytes);
+		if (s->of[i])
+			memcpy((char *)room + (size_t)i * bytes, s->of[i], bytes);
 	}
 	ret = real.select(shmfd_fd_within_table(s->nr), (void *)room,
 			  (void *)((char *)room + bytes), (void *)((char *)room + 2 * bytes), &now);
@@ -139,9 +142,7 @@ static int ask_kernel(const struct sets *s)
 static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_ns,
 		  const sigset_t *mask)
 {
-	struct timespec t = {
-		.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000,
-	};
+	struct timespec t = shmfd_timespec(timeout_ns);
 	/* without a sleep first: what is closed now is an error; @mask may let a pending
 	 * signal in, whatever the time */
 	int ret = shmfd_poll(p, nr, 0, timeout_ns ? NULL : mask);
@@ -159,24 +160,21 @@ static int answer(struct sets *s, struct pollfd *p, nfds_t nr, int64_t timeout_n
 	return ret < 0 ? ret : to_sets(s, p, nr);
 }
 
-static bool is_bad(const unsigned long *set)
-{
-	return set && shmfd_is_bad_pointer(set, sizeof(*set));
-}
-
 /* The core's answer, or SHMFD_PASS. */
 static int select_ours(struct sets *s, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct pollfd stack[SHIM_STACK_FDS], *p = stack;
-	bool ours;
 	nfds_t nr;
 	int ret;
 
-	if (is_bad(s->in) || is_bad(s->out) || is_bad(s->ex))
+	for (int k = 0; k < 3; k++) {
+		if (s->of[k] && shmfd_is_bad_pointer(s->of[k], sizeof(*s->of[k])))
+			return SHMFD_PASS;
+	}
+	nr = count(s);
+	if (!s->ours)
 		return SHMFD_PASS;
-	nr = count(s, &ours);
-	if (!ours)
-		return SHMFD_PASS;
+	s->before = shmfd_pass_begin();
 	if (nr > SHIM_STACK_FDS) {
 		p = mmap(NULL, nr * sizeof(*p), PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -195,37 +193,40 @@ static int select_ours(struct sets *s, int64_t timeout_ns, const sigset_t *mask)
  * for, and callers of old give getdtablesize() and sets of FD_SETSIZE.  Our hidden
  * descriptors made the table larger.
  */
-static int within_table(int nr)
+static struct sets sets_of(int nr, fd_set *in, fd_set *out, fd_set *ex)
 {
-	return nr > FD_SETSIZE ? shmfd_fd_within_table(nr) : nr;
+	return (struct sets){
+		.of = { (void *)in, (void *)out, (void *)ex },
+		.nr = nr > FD_SETSIZE ? shmfd_fd_within_table(nr) : nr,
+	};
 }
 
 int select(int nr, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 {
-	struct sets s = {
-		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = within_table(nr),
-	};
-	int64_t timeout = -1, began = 0, left;
-	int ret;
+	struct sets s = sets_of(nr, in, out, ex);
+	int64_t timeout = -1, began = t ? shmfd_now_ns() : 0, left;
+	bool bad = t && (t->tv_sec < 0 || t->tv_usec < 0);
+	int ret = SHMFD_PASS;
 
-	if (t) {
-		if (t->tv_sec < 0 || t->tv_usec < 0)
-			return real.select(s.nr, in, out, ex, t);
+	if (t && !bad)
 		timeout = t->tv_sec > INT64_MAX / 2000000000 ? INT64_MAX / 2 :
 			t->tv_sec * 1000000000ll + t->tv_usec * 1000;
-		began = shmfd_now_ns();
-	}
-	ret = select_ours(&s, timeout, NULL);
-	if (ret == SHMFD_PASS)
+	if (!bad)
+		ret = select_ours(&s, timeout, NULL);
+	if (ret == SHMFD_PASS && !s.ours)
 		return real.select(s.nr, in, out, ex, t);
-	if (t) {	/* Linux leaves the rest of the time in it (select(2)) */
-		left = timeout - (shmfd_now_ns() - began);
-		if (left < 0)
-			left = 0;
-		t->tv_sec = left / 1000000000;
-		t->tv_usec = left % 1000000000 / 1000;
+	if (ret == SHMFD_PASS) {
+		ret = real.select(s.nr, in, out, ex, t);
+	} else {
+		if (t) {	/* Linux leaves the rest of the time in it (select(2)) */
+			left = timeout - (shmfd_now_ns() - began);
+			t->tv_sec = left > 0 ? left / 1000000000 : 0;
+			t->tv_usec = left > 0 ? left % 1000000000 / 1000 : 0;
+		}
+		ret = (int)shim_result(ret);
 	}
-	return (int)shim_result(ret);
+	shmfd_pass_end(s.before);
+	return ret;
 }
 
 int __select(int nr, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
@@ -234,14 +235,15 @@ int __select(int nr, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t)
 int pselect(int nr, fd_set *in, fd_set *out, fd_set *ex, const struct timespec *t,
 	    const sigset_t *mask)
 {
-	struct sets s = {
-		.in = (void *)in, .out = (void *)out, .ex = (void *)ex, .nr = within_table(nr),
-	};
-	int ret;
+	struct sets s = sets_of(nr, in, out, ex);
+	int ret = SHMFD_PASS;
 
-	if (t && (t->tv_sec < 0 || (unsigned long)t->tv_nsec >= 1000000000))
+	if (!t || (t->tv_sec >= 0 && (unsigned long)t->tv_nsec < 1000000000))
+		ret = select_ours(&s, shim_to_ns(t), mask);
+	if (!s.ours)
 		return real.pselect(s.nr, in, out, ex, t, mask);
-	ret = select_ours(&s, shim_to_ns(t), mask);
-	return ret == SHMFD_PASS ? real.pselect(s.nr, in, out, ex, t, mask) :
+	ret = ret == SHMFD_PASS ? real.pselect(s.nr, in, out, ex, t, mask) :
 		(int)shim_result(ret);
+	shmfd_pass_end(s.before);
+	return ret;
 }

@@ -16,16 +16,21 @@
 
 static _Atomic uint64_t sources[SOURCES / 64 + 1];
 
+static unsigned int place_of(unsigned int fd)
+{
+	return fd < SOURCES ? fd : SOURCES;
+}
+
 static bool is_source(unsigned int fd)
 {
-	unsigned int at = fd < SOURCES ? fd : SOURCES;
+	unsigned int at = place_of(fd);
 
 	return load_relaxed(&sources[at / 64]) >> at % 64 & 1;
 }
 
 int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *fa, int fd, int new_fd)
 {
-	unsigned int at = fd >= 0 && (unsigned int)fd < SOURCES ? (unsigned int)fd : SOURCES;
+	unsigned int at = place_of((unsigned int)fd);
 
 	if (fd >= 0)
 		fetch_or_seq_cst(&sources[at / 64], 1ull << at % 64);

@@ -5,7 +5,8 @@
  * has numbers of its own in the kernel, but what we know of them is the parent's, and
  * must stay so.  Such a child is known by its process id, a system call in each close();
  * so the question is asked only in processes that have ever made one, be it by vfork,
- * clone or syscall.  libc's own (posix_spawn, system, popen) call nothing of ours.
+ * clone or syscall, and in what they fork.  libc's own (posix_spawn, system, popen) call
+ * nothing of ours.
  *
  * The child returns from vfork on the stack of its parent, which returns later: no frame of
  * ours may lie there, and the last step is a jump.
@@ -13,48 +14,25 @@
 #include "shim.h"
 
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* In a page that the kernel clears in every kind of forked child: the process that made such
- * children, 0: none did. */
-static _Atomic uint32_t *_Atomic maker;
-
-static _Atomic uint32_t *make_page(void)
-{
-	_Atomic uint32_t *page, *none = NULL;
-
-	page = mmap(NULL, SHMFD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
-		return NULL;
-	if (!madvise(page, SHMFD_PAGE, MADV_WIPEONFORK) && cas_seq_cst(&maker, &none, page))
-		return page;
-	munmap(page, SHMFD_PAGE);
-	return none;	/* another thread's */
-}
+/* Relaxed: who asks is the thread that notes it, or made by that thread. */
+static _Atomic bool ever_made;
 
 void shim_note_clone(unsigned long flags)
 {
-	_Atomic uint32_t *page = load_acquire(&maker);
 	int saved = errno;
 
 	if (!(flags & CLONE_VM) || (flags & CLONE_THREAD))
 		return;
-	if (!page)
-		page = make_page();
-	/* not by such a child itself: it is its parent's page.  Relaxed: the child that is to
-	 * see it is made by this thread */
-	if (page && !load_relaxed(page))
-		store_relaxed(page, (uint32_t)real.syscall(SYS_getpid));
+	shmfd_stream_know_process();
+	store_relaxed(&ever_made, true);
 	errno = saved;
 }
 
 void shim_forget_clones(void)
 {
-	_Atomic uint32_t *page = load_acquire(&maker);
-
-	if (page)
-		store_relaxed(page, 0);
+	store_relaxed(&ever_made, false);
 }
 
 /* The function to jump to. */
@@ -74,10 +52,9 @@ __attribute__((naked)) pid_t vfork(void)
 
 pid_t __vfork(void) __attribute__((alias("vfork")));
 
+/* A forked child has a memory of its own, and takes its own id when it first looks. */
 bool shim_is_vfork(void)
 {
-	const _Atomic uint32_t *page = load_acquire(&maker);
-	uint32_t pid = page ? load_relaxed(page) : 0;
-
-	return pid && (uint32_t)real.syscall(SYS_getpid) != pid;
+	return load_relaxed(&ever_made) && !shmfd_stream_is_forked() &&
+		(uint32_t)real.syscall(SYS_getpid) != shmfd_pid;
 }

@@ -66,11 +66,19 @@ void shmfd_ready_init(uint32_t random)
 	shmfd_set_prefix = (random | 0x00010000u) & ~0x80000000u;
 }
 
-/* A signal handler that interrupted our own work on the set goes on inside. */
+/*
+ * A signal handler that interrupted our own work on the set goes on inside.  Either may
+ * leave the other's list half done: whoever has the lock next makes it anew.  Who goes to
+ * sleep before is kicked by what the handler changed.
+ */
 void shmfd_set_lock(struct shmfd_set *e)
 {
-	if (shmfd_lock(&private_lock, &e->lock))
+	if (shmfd_lock(&private_lock, &e->lock)) {
 		e->nested++;
+		e->shaken = true;
+	} else if (unlikely(e->shaken)) {
+		shmfd_set_rebuild(e);
+	}
 }
 
 void shmfd_set_unlock(struct shmfd_set *e)
@@ -89,6 +97,13 @@ struct shmfd_set *shmfd_set_of(int ep)
 		&sets[word & SHMFD_FD_INDEX_MASK] : NULL;
 }
 
+struct shmfd_set *shmfd_set_of_lock(const _Atomic uint32_t *word)
+{
+	uintptr_t at = (uintptr_t)word - (uintptr_t)sets;
+
+	return at < sizeof(sets) ? &sets[at / sizeof(sets[0])] : NULL;
+}
+
 static struct shmfd_set *set_make(int ep)
 {
 	struct shmfd_set *e = shmfd_set_of(ep);
@@ -105,7 +120,7 @@ static struct shmfd_set *set_make(int ep)
 		sets[i].waits = sets[i].served = sets[i].nested = 0;
 		sets[i].told = sets[i].napping = sets[i].naps = sets[i].reach = 0;
 		sets[i].looked_ns = 0;
-		sets[i].collides = false;
+		sets[i].collides = sets[i].shaken = false;
 		sets[i].kick = 0;
 		store_relaxed(&sets[i].tagged, 0);
 		store_relaxed(&sets[i].ever_tagged, 0);
@@ -123,6 +138,17 @@ static struct shmfd_set *set_make(int ep)
 struct shmfd_stream *shmfd_set_at(uint32_t link)
 {
 	return &shmfd_streams[link - 1];
+}
+
+struct shmfd_stream *shmfd_set_next(const struct shmfd_set *e, uint32_t *i)
+{
+	while (shmfd_table && *i < load_relaxed(&shmfd_table->high)) {
+		struct shmfd_stream *s = &shmfd_streams[(*i)++];
+
+		if (load_relaxed(&s->numbers) && shmfd_set_of_stream(s) == e)
+			return s;
+	}
+	return NULL;
 }
 
 /* ---- the kernel's set -------------------------------------------------------------- */
@@ -205,6 +231,7 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 	bool left = load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_LEFT;
 	bool alone = true;
 
+	store_relaxed(&e->ever_tagged, 1); /* [epoll_wait.T] */
 	/* the link of one that left has ended: it would be reported for ever */
 	if (!left && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, s->rings->wait.link, &link))
 		return false;
@@ -215,57 +242,12 @@ static bool tag(struct shmfd_set *e, struct shmfd_stream *s)
 		alone = !fetch_add_seq_cst(&s->pollers, SHMFD_IN_SET);
 	s->reg.tagged = true;
 	s->reg.unlinked = left;
-	store_seq_cst(&e->ever_tagged, 1);
 	fetch_add_acq_rel(&e->tagged, 1);
 	if (shmfd_set_kernel_mod(e, s, shmfd_set_kernel_events(s), shmfd_set_tag(s, false)))
 		return false;
 	freshen(e, s);
 	shmfd_set_heat(e, s);
 	return alone && (!s->reg.counted || !load_seq_cst(&s->rings->wait.blocked));
-}
-
-/* The set's eventfd, made at the first need.  -1: no descriptor left. */
-static int kick_fd(struct shmfd_set *e)
-{
-	struct epoll_event ev = {
-		.events = EPOLLIN,
-		.data.u64 = (uint64_t)shmfd_set_prefix << 32 | SHMFD_SET_TAG_KICK,
-	};
-	int fd;
-
-	if (e->kick)
-		return e->kick - 1;
-	fd = shmfd_kick_get();
-	if (fd >= 0 && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &ev)) {
-		shmfd_kick_put(fd);
-		return -1;
-	}
-	e->kick = fd + 1;
-	return fd;
-}
-
-static void drop_kick(struct shmfd_set *e)
-{
-	struct epoll_event none = { 0 };
-
-	if (!e->kick)
-		return;
-	shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, e->kick - 1, &none);
-	shmfd_kick_put(e->kick - 1);
-	e->kick = 0;
-}
-
-/* Makes a thread asleep in the set look.  Without a descriptor for it: by the
- * socket, if that is writable. */
-static void kick(struct shmfd_set *e, struct shmfd_stream *s)
-{
-	int fd;
-
-	if (!s->reg.tagged || !load_seq_cst(&e->sleepers))
-		return;
-	fd = kick_fd(e);
-	if (fd < 0 || !shmfd_kick(fd))
-		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
 }
 
 /* A link leaves the kernel's set, and its bell with it, which may have ended a nap of
@@ -277,7 +259,7 @@ static void unlink_from(struct shmfd_set *e, struct shmfd_stream *s)
 	s->reg.unlinked = true;
 	set_ctl(e, EPOLL_CTL_DEL, s->rings->wait.link, &none);
 	if (e->hot)
-		kick(e, shmfd_set_at(e->hot));
+		shmfd_set_kick(e, shmfd_set_at(e->hot));
 }
 
 /* Gives the registration back to the kernel, as the host made it. */
@@ -332,7 +314,7 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 	else if (ok)
 		ok = s->reg.tagged || tag(e, s);
 	if (ok)
-		kick(e, s);
+		shmfd_set_kick(e, s);
 	shmfd_set_unlock(e);
 	errno = saved;
 	return ok;
@@ -380,7 +362,7 @@ void shmfd_ready_changed(struct shmfd_stream *s)
 	shmfd_set_changed(e, s);
 	if (s->reg.tagged) {
 		shmfd_set_heat(e, s);
-		kick(e, s);
+		shmfd_set_kick(e, s);
 	}
 	shmfd_set_unlock(e);
 	errno = saved;
@@ -428,7 +410,7 @@ void shmfd_ready_rang(struct shmfd_stream *s)
 	shmfd_set_lock(e);
 	if (s->reg.tagged) {
 		shmfd_set_heat(e, s);
-		kick(e, s);	/* of a handler that took the bell of the sleep below it */
+		shmfd_set_kick(e, s);	/* of a handler that took the bell of the sleep below it */
 	}
 	shmfd_set_unlock(e);
 }
@@ -444,7 +426,7 @@ void shmfd_ready_poke(struct shmfd_stream *s)
 	if (s->reg.tagged) {
 		freshen(e, s);
 		shmfd_set_heat(e, s);
-		kick(e, s);
+		shmfd_set_kick(e, s);
 	}
 	shmfd_set_unlock(e);
 	errno = saved;
@@ -473,14 +455,12 @@ bool shmfd_ready_may_sleep(const struct shmfd_stream *s)
 /* No rings in this set from now on. */
 void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why)
 {
+	struct shmfd_stream *s;
+
 	if (xchg_seq_cst(&e->plain, 1))
 		return;
-	for (uint32_t i = 0; load_relaxed(&e->tagged) && i < SHMFD_TABLE_RECORDS; i++) {
-		struct shmfd_stream *s = &shmfd_streams[i];
-
-		if (!load_relaxed(&s->numbers) || shmfd_set_of_stream(s) != e || !s->reg.tagged)
-			continue;
-		s = shmfd_stream_get_at(i);
+	for (uint32_t i = 0; load_relaxed(&e->tagged) && (s = shmfd_set_next(e, &i));) {
+		s = s->reg.tagged ? shmfd_stream_get_at(i - 1) : NULL;
 		if (!s)
 			continue;
 		shmfd_stream_retreat(s, why);
@@ -523,17 +503,14 @@ void shmfd_epoll_expose(int ep)
 void shmfd_epoll_close(int ep)
 {
 	struct shmfd_set *e = shmfd_set_of(ep);
+	struct shmfd_stream *s;
 	bool kept;
 
 	if (!e)
 		return;
 	kept = shmfd_set_keep(e);
 	shmfd_fd_set(ep, SHMFD_FD_NONE);
-	for (uint32_t i = 0; shmfd_table && i < load_relaxed(&shmfd_table->high); i++) {
-		struct shmfd_stream *s = &shmfd_streams[i];
-
-		if (!load_relaxed(&s->numbers) || shmfd_set_of_stream(s) != e)
-			continue;
+	for (uint32_t i = 0; (s = shmfd_set_next(e, &i));) {
 		shmfd_set_lock(e);
 		if (kept)
 			untag(e, s, false);
@@ -543,7 +520,7 @@ void shmfd_epoll_close(int ep)
 		s->reg = (struct shmfd_reg){ .many = s->reg.many };
 		shmfd_set_unlock(e);
 	}
-	drop_kick(e);
+	shmfd_set_drop_kick(e);
 	if (kept)
 		shmfd_set_leave(e);
 	else
@@ -584,7 +561,7 @@ static int ctl_unpark(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_
 	watch(e, s);
 	freshen(e, s);
 	shmfd_set_heat(e, s);
-	kick(e, s);
+	shmfd_set_kick(e, s);
 	return 0;
 }
 
@@ -620,7 +597,7 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 				      shmfd_stream_knows_more(s) && !e->collides)) {
 		if (tag(e, s)) {
 			shmfd_set_changed(e, s);
-			kick(e, s);
+			shmfd_set_kick(e, s);
 			shmfd_set_unlock(e);
 			return 0;
 		}
@@ -644,7 +621,7 @@ static int mod_untagged(struct shmfd_set *e, struct shmfd_stream *s, struct epol
 	s->reg.held = false;
 	/* armed under our tag at once: armed before, it might be delivered twice */
 	if (held && tag(e, s)) {
-		kick(e, s);
+		shmfd_set_kick(e, s);
 		shmfd_set_unlock(e);
 		shmfd_stream_offer(s);
 		return 0;
@@ -678,7 +655,7 @@ static int ctl_mod(struct shmfd_set *e, struct shmfd_stream *s, struct epoll_eve
 		ret = -errno;
 	freshen(e, s);
 	shmfd_set_heat(e, s);
-	kick(e, s);
+	shmfd_set_kick(e, s);
 	shmfd_set_unlock(e);
 	return ret;
 }

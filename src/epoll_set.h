@@ -37,6 +37,7 @@ struct shmfd_set {
 	uint16_t reach;			/* who had an event so many sleeps ago is in the next nap */
 	uint32_t rang;			/* bells that the kernel told of */
 	uint32_t nested;		/* handlers inside, under lock */
+	bool shaken;			/* there was one: its list is not to be trusted */
 	int fd;
 	int kick;			/* eventfd plus 1 in the kernel's set; 0: none yet */
 	struct shmfd_spin spin;
@@ -53,9 +54,13 @@ static inline void shmfd_set_served(const struct shmfd_set *e, struct shmfd_stre
 }
 
 struct shmfd_set *shmfd_set_of(int ep);
+/* NULL: @word is the lock of no set. */
+struct shmfd_set *shmfd_set_of_lock(const _Atomic uint32_t *word);
 struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s);
 /* The stream of a hot list link. */
 struct shmfd_stream *shmfd_set_at(uint32_t link);
+/* The next stream from index *@i on that is registered in @e, and *@i behind it; NULL: none. */
+struct shmfd_stream *shmfd_set_next(const struct shmfd_set *e, uint32_t *i);
 /* A signal handler that interrupted our own work on the set goes on inside. */
 void shmfd_set_lock(struct shmfd_set *e);
 void shmfd_set_unlock(struct shmfd_set *e);
@@ -63,6 +68,12 @@ void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s);
 void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s);
 /* Makes what follows @last the start of the hot list. */
 void shmfd_set_rotate(struct shmfd_set *e, uint32_t last);
+/* Makes the list anew, of all that is registered: any of it may have an event. */
+void shmfd_set_rebuild(struct shmfd_set *e);
+/* Makes who is asleep in the set look; @s is a stream of it. */
+void shmfd_set_kick(struct shmfd_set *e, struct shmfd_stream *s);
+/* The set is closed. */
+void shmfd_set_drop_kick(struct shmfd_set *e);
 /* What the kernel has to watch on the socket of a tagged stream. */
 uint32_t shmfd_set_kernel_events(struct shmfd_stream *s);
 /* Tells the kernel so, with our tag or the host's @data.  0, or -1 and errno. */

@@ -3,6 +3,25 @@
 /*
  * epoll_wait: memory for what is hot, the kernel for the rest.  See epoll.c for
  * the protocol, epoll(7) for what is imitated.
+ *
+ * Sleeps.  S: sleepers: who is asleep in the kernel's set, or about to be.  What changes
+ * under our tag is to be seen by them too:
+ *
+ *   sleep_set               kick, under the set's lock
+ *     sleepers++              the change: hot
+ *     arm_all, under lock:    sleepers?  an event for the set's
+ *       looks at what is hot     eventfd, which stays
+ *     sleep in the kernel
+ *
+ *  - the change before arm_all has the lock: it is found there
+ *  - after: the lock shows that there is a sleeper; its sleep ends at once, if it comes later
+ *  - wait_kernel, of a set without tags and of the only thread, takes no lock; who changes
+ *    something is a handler.  Before sleepers is up: the look at ever_tagged behind it
+ *    (T, fence_signal between) sees that; after: it kicks.  So threads, which find the store
+ *    by the handler that made them
+ *
+ * T: ever_tagged: up before the kernel knows the first tag, so who has an event with one
+ * from there sees it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,53 +47,49 @@
 /* EP_MAX_EVENTS of linux/fs/eventpoll.c */
 #define EVENTS_MAX	(INT_MAX / (int)sizeof(struct epoll_event))
 
-/* ---- the hot list, under the set's lock ---------------------------------------- */
+/* ---- waking who sleeps in the set, under its lock ---------------------------------- */
 
-void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s)
+/* The set's eventfd, made at the first need.  -1: no descriptor left. */
+static int kick_fd(struct shmfd_set *e)
 {
-	uint32_t me = shmfd_stream_index(s) + 1;
+	struct epoll_event ev = {
+		.events = EPOLLIN,
+		.data.u64 = (uint64_t)shmfd_set_prefix << 32 | SHMFD_SET_TAG_KICK,
+	};
+	int fd;
 
-	shmfd_set_served(e, s);
-	if (s->reg.hot || s->reg.parked)
-		return;
-	s->reg.hot = true;
-	s->reg.next = 0;
-	s->reg.prev = e->tail;
-	if (e->tail)
-		shmfd_set_at(e->tail)->reg.next = me;
-	else
-		e->hot = me;
-	e->tail = me;
+	if (e->kick)
+		return e->kick - 1;
+	fd = shmfd_kick_get();
+	if (fd >= 0 && shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_ADD, fd, &ev)) {
+		shmfd_kick_put(fd);
+		return -1;
+	}
+	e->kick = fd + 1;
+	return fd;
 }
 
-void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s)
+void shmfd_set_drop_kick(struct shmfd_set *e)
 {
-	if (!s->reg.hot)
+	struct epoll_event none = { 0 };
+
+	if (!e->kick)
 		return;
-	if (s->reg.prev)
-		shmfd_set_at(s->reg.prev)->reg.next = s->reg.next;
-	else
-		e->hot = s->reg.next;
-	if (s->reg.next)
-		shmfd_set_at(s->reg.next)->reg.prev = s->reg.prev;
-	else
-		e->tail = s->reg.prev;
-	s->reg.hot = false;
+	shmfd_sys.epoll_ctl(e->fd, EPOLL_CTL_DEL, e->kick - 1, &none);
+	shmfd_kick_put(e->kick - 1);
+	e->kick = 0;
 }
 
-/* Makes what follows @last the start of the list. */
-void shmfd_set_rotate(struct shmfd_set *e, uint32_t last)
+/* Without a descriptor for it: by the socket, if that is writable. */
+void shmfd_set_kick(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	uint32_t first = shmfd_set_at(last)->reg.next;
+	int fd;
 
-	if (!first || last == e->tail)
+	if (!s->reg.tagged || !load_relaxed(&e->sleepers)) /* [epoll_wait.S] */
 		return;
-	shmfd_set_at(e->tail)->reg.next = e->hot;
-	shmfd_set_at(e->hot)->reg.prev = e->tail;
-	shmfd_set_at(last)->reg.next = 0;
-	shmfd_set_at(first)->reg.prev = 0;
-	e->hot = first;
-	e->tail = last;
+	fd = kick_fd(e);
+	if (fd < 0 || !shmfd_kick(fd))
+		shmfd_set_kernel_mod(e, s, EPOLLOUT | EPOLLONESHOT, shmfd_set_tag(s, false));
 }
 
 /* ---- reports ------------------------------------------------------------------- */
@@ -354,7 +369,7 @@ static int translate(struct shmfd_set *e, const struct epoll_event *in, int n,
 static int kernel_wait(const struct shmfd_set *e, struct epoll_event *ev, int max, int64_t ns,
 		       const sigset_t *mask)
 {
-	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	struct timespec t = shmfd_timespec(ns);
 	int64_t ms = ns < 0 ? -1 : (ns + MS_NS - 1) / MS_NS;
 	int n;
 
@@ -372,7 +387,7 @@ static int translate_late(struct shmfd_set *e, struct epoll_event *ev, int n)
 {
 	int told = 0;
 
-	if (likely(!load_relaxed(&e->ever_tagged)))
+	if (likely(!load_relaxed(&e->ever_tagged))) /* [epoll_wait.T] */
 		return n;
 	for (int i = 0; i < n; i += KERNEL_BATCH)
 		told += translate(e, ev + i, n - i < KERNEL_BATCH ? n - i : KERNEL_BATCH,
@@ -545,7 +560,8 @@ static void set_reach(struct shmfd_set *e)
 
 /*
  * Arms what is hot: what had an event not long ago in a nap, and it stays hot, the rest
- * alone, and it is cold then.  Returns events; 0: nothing became ready meanwhile, sleep.
+ * alone, and it is cold then.  Once there is an event there will be no sleep: the others are
+ * looked at only, and stay hot.  Returns events; 0: nothing became ready meanwhile, sleep.
  */
 static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 {
@@ -562,7 +578,7 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 		uint32_t bits;
 
 		next = s->reg.next;
-		if (!n) {	/* there will be a sleep, as it looks */
+		if (!n) {
 			e->napping += naps;
 			shmfd_ready_arm(s, s->reg.events, naps ? nap : 0);
 		} else if (n >= max) {
@@ -587,7 +603,7 @@ static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64
 {
 	int n;
 
-	fetch_add_acq_rel(&e->sleepers, 1);
+	fetch_add_acq_rel(&e->sleepers, 1); /* [epoll_wait.S] */
 	n = arm_all(e, ev, max);
 	if (!n)
 		n = ask_kernel(e, ev, max, left_ns, mask);
@@ -663,8 +679,8 @@ void shmfd_set_leave(struct shmfd_set *e)
 
 /*
  * The whole wait of a set in which no stream was on rings yet: of the only thread, so
- * that it stays so, but for signal handlers.  Events, 0 or -errno; SHMFD_PASS: there is
- * more to look at.
+ * that it stays so, but for signal handlers (see the head).  Events, 0 or -errno;
+ * SHMFD_PASS: there is more to look at.
  */
 static inline int wait_kernel(struct shmfd_set *e, struct epoll_event *ev, int max,
 			      int64_t timeout_ns, const sigset_t *mask)
@@ -676,10 +692,10 @@ static inline int wait_kernel(struct shmfd_set *e, struct epoll_event *ev, int m
 	    load_relaxed(&e->sleepers) || timeout_ns % MS_NS > 0 || ms > INT_MAX ||
 	    shmfd_before_sleep(timeout_ns) != timeout_ns)
 		return SHMFD_PASS;
-	store_relaxed(&e->sleepers, 1);
+	store_relaxed(&e->sleepers, 1); /* [epoll_wait.S] */
 	fence_signal();
 	n = SHMFD_PASS;
-	if (!load_relaxed(&e->ever_tagged))	/* else a handler saw no sleeper to kick */
+	if (!load_relaxed(&e->ever_tagged)) /* [epoll_wait.T] */
 		n = shmfd_sys.epoll_pwait(e->fd, ev, max, (int)ms, mask);
 	fence_signal();
 	store_relaxed(&e->sleepers, 0);

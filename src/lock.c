@@ -146,5 +146,7 @@ void shmfd_lock_jump(uintptr_t sp)
 	}
 	if (stay < nr)
 		shmfd_holds.nr = stay;
+	if (shmfd_holds.passing && shmfd_is_left(shmfd_holds.passing, sp))
+		shmfd_holds.passing = 0;
 	errno = saved;
 }

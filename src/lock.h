@@ -54,6 +54,9 @@ struct shmfd_holds {
 		_Atomic uint32_t *volatile word;
 		volatile uintptr_t frame;
 	} of[SHMFD_HOLDS];
+	/* the frame of a poll or select, which leaves to the kernel what is not on rings: a
+	 * handler in it must not move that there.  0: none */
+	volatile uintptr_t passing;
 };
 extern __thread struct shmfd_holds shmfd_holds __attribute__((tls_model("initial-exec")));
 
@@ -87,6 +90,22 @@ static inline void shmfd_hold_drop(const _Atomic uint32_t *word)
 		shmfd_holds.nr = nr - 1;
 	else
 		shmfd_hold_drop_slow(word);
+}
+
+/* Around such a wait; the end gets what the begin gave. */
+static inline uintptr_t shmfd_pass_begin(void)
+{
+	uintptr_t before = shmfd_holds.passing;
+
+	shmfd_holds.passing = (uintptr_t)__builtin_frame_address(0);
+	fence_signal();
+	return before;
+}
+
+static inline void shmfd_pass_end(uintptr_t before)
+{
+	fence_signal();
+	shmfd_holds.passing = before;
 }
 
 /* One thread in this process; glibc keeps it (sys/single_threaded.h). */

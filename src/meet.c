@@ -305,6 +305,7 @@ static struct next step_name(struct shmfd_stream *s, struct shmfd_record *rec, i
 	struct ends e;
 	socklen_t len;
 	enum shmfd_reason why = find_ends(rec, fd, &e);
+	uint64_t ops, calls;
 	int sock;
 
 	if (why == SHMFD_WHY_MEETING)
@@ -331,9 +332,11 @@ static struct next step_name(struct shmfd_stream *s, struct shmfd_record *rec, i
 	}
 	if (shmfd_sys.connect(sock, (struct sockaddr *)&un, len)) {
 		shmfd_sys.close(sock);
-		if (load_relaxed(&rec->ops) > GIVE_UP_OPS)
+		ops = load_relaxed(&rec->ops);
+		if (ops > GIVE_UP_OPS)
 			return (struct next){ .fail = SHMFD_WHY_NO_PEER };
-		later(rec, 1ull << (rec->tries < 24 ? 2 * rec->tries++ : 48));
+		calls = 1ull << (rec->tries < 24 ? 2 * rec->tries++ : 48);
+		later(rec, ops + calls < GIVE_UP_OPS ? calls : GIVE_UP_OPS + 1 - ops);
 		return (struct next){ 0 };
 	}
 	sock = shmfd_hide_fd(sock);
@@ -545,8 +548,9 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 	int saved = errno;
 	uint64_t mask;
 
+	/* in a handler: the wait below it would not look at rings (lock.h) */
 	if (load_relaxed(&s->closing) || !shmfd_stream_is_user(s) ||
-	    load_relaxed(&rec->meet_lock))
+	    load_relaxed(&rec->meet_lock) || shmfd_holds.passing)
 		return;
 	mask = shmfd_signals_block();
 	if (shmfd_lock(rec, &rec->meet_lock))

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "stream.h"
+#include "ready.h"
 
 #define MASK_OF(sig)	(1ull << ((sig) - 1))
 #define SYNCHRONOUS	(MASK_OF(SIGSEGV) | MASK_OF(SIGBUS) | MASK_OF(SIGFPE) | \
@@ -45,8 +45,10 @@ void shmfd_mend(_Atomic uint32_t *word)
 	if (!shmfd_table)
 		return;
 	at = (uintptr_t)word - (uintptr_t)shmfd_table->record;
-	if (at >= sizeof(shmfd_table->record))
+	if (at >= sizeof(shmfd_table->record)) {
+		shmfd_ready_mend(word);
 		return;
+	}
 	s = &shmfd_streams[at / sizeof(*rec)];
 	rec = shmfd_stream_record(s);
 	if (!s->seg)

@@ -6,9 +6,9 @@
  * What a frame left half done that vanished with a lock of a stream in hand (lock.h):
  * a record that is published and not counted, a position that is stored in part, a
  * sleeper that was not woken, a freeze that was not answered.  Counters for statistics
- * may miss that call.
+ * may miss that call.  With the lock of an epoll set: its list.
  *
- * Only the two copies of bytes are mended, and the words around them.  What is rarer
+ * Of a stream only the two copies of bytes are mended, and the words around them.  What is rarer
  * and has more steps (meeting, the switch, leaving, sending again) runs with signals
  * blocked, so that no handler comes between; synchronous ones stay, it does nothing
  * that raises them.
@@ -18,7 +18,7 @@
 
 #include "atomic.h"
 
-/* @word, a lock, is held by the caller now; no lock of a record: nothing to do. */
+/* @word, a lock, is held by the caller now; none of a record or a set: nothing to do. */
 void shmfd_mend(_Atomic uint32_t *word);
 
 /* Blocks them in this thread, and gives back the mask as it was.  Both do nothing once

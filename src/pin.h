@@ -11,7 +11,8 @@
  *
  * Only in processes with several threads: no other can be cancelled and live.
  * Concurrency: places are the thread's own; its signal handlers nest.  What finds no
- * place is not given back.
+ * place is not given back; nor is what a handler leaves in the two instructions between
+ * the count of users and its note here.
  */
 #include <pthread.h>
 #include <stdint.h>

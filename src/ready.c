@@ -401,9 +401,7 @@ static int sleep_on(struct many *m, nfds_t nr, const struct timespec *t, const s
 /* Sleeps in the kernel.  0: look again, < 0: -errno, 1: timed out. */
 static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 {
-	struct timespec t = {
-		.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000,
-	};
+	struct timespec t = shmfd_timespec(left_ns);
 	nfds_t n;
 	int ret = 0;
 

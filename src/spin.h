@@ -36,6 +36,7 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /* What came of one way of it. */
 struct shmfd_tries {
@@ -76,6 +77,11 @@ extern uint32_t shmfd_spin_max_ns;
 
 /* Monotonic time in ns. */
 int64_t shmfd_now_ns(void);
+
+static inline struct timespec shmfd_timespec(int64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
 
 /* The processor this thread runs on, plus 1; 0 if not known cheaply. */
 uint32_t shmfd_cpu(void);

@@ -36,10 +36,13 @@ static _Atomic uint32_t high;		/* one above the highest index used here */
 static char not_forked_yet = 1;
 static char *not_forked = &not_forked_yet;
 
-static void watch_fork(void)
+void shmfd_stream_know_process(void)
 {
 	char *p;
 
+	shmfd_stream_notice_fork();
+	if (!shmfd_pid)
+		shmfd_pid = (uint32_t)getpid();
 	if (not_forked != &not_forked_yet)
 		return;
 	p = mmap(NULL, SHMFD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -183,8 +186,7 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 	uint32_t top;
 	int index;
 
-	if (!shmfd_pid)
-		shmfd_pid = (uint32_t)getpid();
+	shmfd_stream_know_process();
 	if (shmfd_fd_is(fd, SHMFD_FD_STREAM))	/* closed behind our back */
 		shmfd_stream_close(fd, NULL);
 	if ((unsigned int)fd >= SHMFD_FD_MAX || load_relaxed(&no_more))
@@ -194,7 +196,6 @@ void shmfd_stream_adopt(int fd, int family, bool accepted, bool nonblock)
 		no_table(-index);
 		return;
 	}
-	watch_fork();
 	s = &shmfd_streams[index];
 	memset(s, 0, offsetof(struct shmfd_stream, rings));
 	s->rings = &rings_of[index];

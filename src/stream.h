@@ -236,6 +236,9 @@ void shmfd_stream_totals(struct shmfd_totals *ret);
 void shmfd_stream_fork_prepare(void);
 void shmfd_stream_fork_failed(void);
 void shmfd_stream_fork_child(bool counted);
+/* Takes note of this process: a forked child of it can be told from now on, however it
+ * was made. */
+void shmfd_stream_know_process(void);
 /* Does what a forked child has to do at its first call, if it is one. */
 void shmfd_stream_notice_fork(void);
 /* True in a forked child that has not been noticed yet. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lock.h"
+#include "spin.h"
 #include "sys.h"
 
 #define BELL_BYTES	8
@@ -105,10 +106,7 @@ bool shmfd_wait_restarts(void)
 /* Sleeps by ppoll.  1: the link has something; 0: look again; or -errno. */
 static int lead_by_poll(const struct shmfd_wait *w, int64_t timeout_ns, int beside)
 {
-	struct timespec t = {
-		.tv_sec = timeout_ns / 1000000000,
-		.tv_nsec = timeout_ns % 1000000000,
-	};
+	struct timespec t = shmfd_timespec(timeout_ns);
 	struct pollfd p[2] = {
 		{ .fd = w->link, .events = POLLIN },
 		{ .fd = beside, .events = POLLIN },
@@ -176,10 +174,7 @@ static int lead(struct shmfd_wait *w, int64_t timeout_ns, int beside, bool fragi
 
 static int follow(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns)
 {
-	struct timespec t = {
-		.tv_sec = timeout_ns / 1000000000,
-		.tv_nsec = timeout_ns % 1000000000,
-	};
+	struct timespec t = shmfd_timespec(timeout_ns);
 	int type, ret = 0;
 
 	/* a raw futex is no cancellation point: make it one, as glibc does */

@@ -191,6 +191,10 @@ load run_modes
 	check longjmp_out
 }
 
+@test "siglongjmp from every instruction of a call: the stream and its set go on" {
+	check step_jumps
+}
+
 @test "siglongjmp out of calls at work: no write is torn, no byte comes twice" {
 	check longjmp_busy
 }

@@ -66,6 +66,10 @@ load run_modes
 	check waitall_signal
 }
 
+@test "promoted by a handler, at every instruction of a wait: what comes then ends it" {
+	check step_promoted
+}
+
 @test "signal handlers: may read and write the stream they interrupt" {
 	check signal_io
 }
