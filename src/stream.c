@@ -108,6 +108,7 @@ void shmfd_stream_fork_child(bool counted)
 				store_relaxed(&s->rings->kick[k], 0);
 		}
 	}
+	shmfd_defer_fork_child();
 	shmfd_ready_fork_child();
 	shmfd_kick_fork_child();
 	shmfd_hide_fork_child();

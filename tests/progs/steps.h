@@ -98,7 +98,7 @@ static inline bool steps_select(int fd)
  * one(instructions) for so many places of a call, evenly, from one that differs by
  * process.  It returns false if the call was over before.
  */
-static void steps_through(bool (*one)(long instructions), int places)
+static inline void steps_through(bool (*one)(long instructions), int places)
 {
 	long all, every;
 

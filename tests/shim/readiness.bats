@@ -66,6 +66,14 @@ load run_modes
 	check waitall_signal
 }
 
+@test "a signal at every instruction: its handler writes, reads, forks by the same stream" {
+	check step_signals
+}
+
+@test "a handler that writes and ends the process at every instruction of a write" {
+	check step_exit
+}
+
 @test "promoted by a handler, at every instruction of a wait: what comes then ends it" {
 	check step_promoted
 }
