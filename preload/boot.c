@@ -85,12 +85,8 @@ void shim_summary(void)
 __attribute__((destructor, used)) static void at_exit(void)
 {
 	shim_summary();
-	if (load_acquire(&shim_active) && !shim_sandboxed && !shim_is_vfork()) {
-		/* in a handler: the call that it interrupted never goes on */
-		if (shmfd_holds.nr)
-			shmfd_lock_jump(UINTPTR_MAX);
+	if (load_acquire(&shim_active) && !shim_sandboxed && !shim_is_vfork())
 		shmfd_stream_exit();
-	}
 }
 
 void _exit(int status)

@@ -129,6 +129,7 @@ static struct shmfd_set *set_make(int ep)
 		store_relaxed(&sets[i].plain, 0);
 		store_relaxed(&sets[i].closed, 0);
 		store_relaxed(&sets[i].inherited, 0);
+		store_relaxed(&sets[i].postponed, 0);
 		shmfd_fd_set(ep, SHMFD_FD_EPOLL | i);
 		return &sets[i];
 	}
@@ -432,6 +433,32 @@ void shmfd_ready_poke(struct shmfd_stream *s)
 	errno = saved;
 }
 
+/* True in a handler that interrupted our own work on the set. */
+static bool is_inside(const struct shmfd_set *e)
+{
+	return (load_relaxed(&e->lock) & ~SHMFD_LOCK_WAITERS) == shmfd_tid();
+}
+
+bool shmfd_ready_is_looking(const struct shmfd_stream *s)
+{
+	struct shmfd_set *e = shmfd_set_of_stream(s);
+
+	if (!e || !is_inside(e))
+		return false;
+	store_relaxed(&e->postponed, 1);
+	return true;
+}
+
+/* Streams that were closed meanwhile. */
+static void finish_postponed(struct shmfd_set *e)
+{
+	if (is_inside(e))
+		return;
+	store_relaxed(&e->postponed, 0);
+	for (uint32_t i = 0; shmfd_table && i < load_relaxed(&shmfd_table->high); i++)
+		shmfd_stream_finish(&shmfd_streams[i]);
+}
+
 void shmfd_ready_forget(struct shmfd_stream *s)
 {
 	struct shmfd_set *e = shmfd_set_of_stream(s);
@@ -481,6 +508,8 @@ static void set_collides(struct shmfd_set *e)
 void shmfd_set_disown(struct shmfd_set *e)
 {
 	shmfd_stream_notice_fork();
+	if (unlikely(load_relaxed(&e->postponed)))
+		finish_postponed(e);
 	if (unlikely(load_relaxed(&e->inherited))) {
 		store_relaxed(&e->inherited, 0);
 		shmfd_set_make_plain(e, SHMFD_WHY_EPOLL);
@@ -508,6 +537,8 @@ void shmfd_epoll_close(int ep)
 
 	if (!e)
 		return;
+	if (load_relaxed(&e->postponed))
+		finish_postponed(e);
 	kept = shmfd_set_keep(e);
 	shmfd_fd_set(ep, SHMFD_FD_NONE);
 	for (uint32_t i = 0; (s = shmfd_set_next(e, &i));) {

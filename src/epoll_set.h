@@ -26,6 +26,7 @@ struct shmfd_set {
 	_Atomic uint32_t plain;		/* no rings in this set any more */
 	_Atomic uint32_t inherited;	/* by a fork, and not used here since */
 	_Atomic uint32_t closed;	/* by the host, with threads inside: fd is ours */
+	_Atomic uint32_t postponed;	/* streams of it wait for their end (finish_postponed) */
 	bool collides;			/* host data with our prefix came: never tag */
 	uint32_t hot, tail;		/* ends of the hot list, index plus 1 */
 	uint32_t waits;			/* that found something in memory */
@@ -89,7 +90,8 @@ void shmfd_set_make_plain(struct shmfd_set *e, enum shmfd_reason why);
 bool shmfd_set_keep(struct shmfd_set *e);
 /* One is inside no more; the last one frees a set that was closed meanwhile. */
 void shmfd_set_leave(struct shmfd_set *e);
-/* The first use of a set inherited by fork: makes it plain. */
+/* At each use: ends what was closed below the last one; the first use of a set inherited
+ * by fork makes it plain. */
 void shmfd_set_disown(struct shmfd_set *e);
 
 #endif

@@ -148,7 +148,5 @@ void shmfd_lock_jump(uintptr_t sp)
 		shmfd_holds.nr = stay;
 	if (shmfd_holds.passing && shmfd_is_left(shmfd_holds.passing, sp))
 		shmfd_holds.passing = 0;
-	if (shmfd_holds.deferred && !shmfd_holds.nr)
-		shmfd_defer_run();
 	errno = saved;
 }

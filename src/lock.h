@@ -31,7 +31,6 @@
 #include <stdint.h>
 
 #include "atomic.h"
-#include "defer.h"
 #include "shmfd/layout.h"
 
 #define SHMFD_LOCK_WAITERS	0x80000000u
@@ -51,7 +50,6 @@ extern __thread uint32_t shmfd_tid_cached
  * may come between any two stores, and adds behind nr. */
 struct shmfd_holds {
 	volatile uint32_t nr;
-	volatile bool deferred;		/* there is something to do at the last unlock (defer.h) */
 	struct {
 		_Atomic uint32_t *volatile word;
 		volatile uintptr_t frame;
@@ -92,8 +90,6 @@ static inline void shmfd_hold_drop(const _Atomic uint32_t *word)
 		shmfd_holds.nr = nr - 1;
 	else
 		shmfd_hold_drop_slow(word);
-	if (unlikely(shmfd_holds.deferred) && !shmfd_holds.nr)
-		shmfd_defer_run();
 }
 
 /* Around such a wait; the end gets what the begin gave. */

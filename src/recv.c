@@ -20,6 +20,7 @@
 #include "sys.h"
 
 #define SPIN_LOOKS	16	/* looks at the ring between looks at the clock */
+#define ERESTARTSYS	512	/* the kernel's own, let out under a storm of signals */
 
 /* One receive call of the host. */
 struct receive {

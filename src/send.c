@@ -337,8 +337,7 @@ static ssize_t attempt(struct transmit *t, bool dontwait)
 	struct shmfd_record *rec = t->rec;
 
 	if (shmfd_lock(rec, &rec->tx_lock))
-		return t->done ? (ssize_t)t->done : dontwait ? -EAGAIN :
-			shmfd_defer_send(t->s, t->fd, t->msg, t->total);
+		return t->done ? (ssize_t)t->done : dontwait ? -EAGAIN : -EINTR;
 	switch (load_relaxed(&rec->tx_mode)) {
 	case SHMFD_MODE_RING:
 		if (t->msg->msg_name && t->msg->msg_namelen && rec->family == AF_UNIX) {

@@ -108,7 +108,6 @@ void shmfd_stream_fork_child(bool counted)
 				store_relaxed(&s->rings->kick[k], 0);
 		}
 	}
-	shmfd_defer_fork_child();
 	shmfd_ready_fork_child();
 	shmfd_kick_fork_child();
 	shmfd_hide_fork_child();
@@ -138,12 +137,13 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 		shmfd_stream_notice_fork();
 		s = &shmfd_streams[word & SHMFD_FD_INDEX_MASK];
 		if (likely(__libc_single_threaded)) {
-			/* relaxed: only signal handlers of this thread look */
+			/* relaxed: only signal handlers of this thread look, and may close it */
 			store_relaxed(&s->users, load_relaxed(&s->users) + 1);
-			return s;
+		} else {
+			fetch_add_acq_rel(&s->users, 1);
+			shmfd_pin_add(s);
 		}
-		fetch_add_acq_rel(&s->users, 1);
-		shmfd_pin_add(s);
+		fence_signal();
 		if (likely(shmfd_fd_lookup(fd) == word))
 			return s;
 		shmfd_stream_put(s);
@@ -333,6 +333,15 @@ static void tell_closed(struct shmfd_stream *s)
 		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_SHUT | SHMFD_W_CLOSED);
 }
 
+/* What was never written stays so: of its page there may be nothing yet. */
+static void forget_rings(struct shmfd_rings *r)
+{
+	static const struct shmfd_rings none;
+
+	if (memcmp(r, &none, sizeof(none)))
+		memset(r, 0, sizeof(*r));
+}
+
 /*
  * The last number is closed by the only thread, though calls are inside: one
  * that this handler interrupted, or one that a handler left by siglongjmp(3) and
@@ -343,7 +352,8 @@ static void let_go(struct shmfd_stream *s)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 
-	shmfd_ready_forget(s);
+	if (!shmfd_ready_is_looking(s))
+		shmfd_ready_forget(s);
 	shmfd_meet_drop(s);
 	tell_closed(s);
 	shmfd_unhide_close(s->rings->wait.link);
@@ -353,21 +363,17 @@ static void let_go(struct shmfd_stream *s)
 		store_relaxed(&rec->user_pid, 0);
 }
 
-/* What was never written stays so: of its page there may be nothing yet. */
-static void forget_rings(struct shmfd_rings *r)
-{
-	static const struct shmfd_rings none;
-
-	if (memcmp(r, &none, sizeof(none)))
-		memset(r, 0, sizeof(*r));
-}
-
 /* Frees what is left once nobody is inside. */
 static void finish(struct shmfd_stream *s)
 {
 	uint32_t index = shmfd_stream_index(s);
 	struct shmfd_record *rec = shmfd_table_record(index);
 
+	if (unlikely(shmfd_ready_is_looking(s))) {
+		let_go(s);
+		store_release(&s->closing, SHMFD_POSTPONED);
+		return;
+	}
 	if (!load_relaxed(&s->parted))
 		part(s, s->keep_fd);
 	shmfd_unhide_close(s->keep_fd);
@@ -383,6 +389,14 @@ static void finish(struct shmfd_stream *s)
 		store_relaxed(&rec->user_pid, 0);
 	if (fetch_sub_acq_rel(&rec->holders, 1) == 1)
 		shmfd_table_free(index);
+}
+
+void shmfd_stream_finish(struct shmfd_stream *s)
+{
+	uint32_t postponed = SHMFD_POSTPONED;
+
+	if (cas_acquire(&s->closing, &postponed, 1))
+		finish(s);
 }
 
 void shmfd_stream_put(struct shmfd_stream *s)

@@ -139,11 +139,14 @@ struct shmfd_rings {
 	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 };
 
+#define SHMFD_POSTPONED	2u
+
 /* What one process knows of a stream beside its record.  Copied by fork. */
 struct shmfd_stream {
 	_Atomic uint32_t users;		/* calls inside; pins it against close */
 	_Atomic uint32_t numbers;	/* descriptors of this process, 0: free */
-	_Atomic uint32_t closing;	/* last number closed, users still inside */
+	_Atomic uint32_t closing;	/* last number closed, users still inside;
+					 * SHMFD_POSTPONED: none is, but its set may look */
 	_Atomic uint32_t parted;	/* SHMFD_PARTED: the rings were left for the close;
 					 * SHMFD_LOST: closed where we could not see it */
 	_Atomic int fd;			/* one of its numbers */
@@ -189,6 +192,8 @@ struct shmfd_stream *shmfd_stream_get(int fd);
 /* The same for the one with this index; NULL if it was closed. */
 struct shmfd_stream *shmfd_stream_get_at(uint32_t index);
 void shmfd_stream_put(struct shmfd_stream *s);
+/* Ends a closed one that had to wait for its set (POSTPONED). */
+void shmfd_stream_finish(struct shmfd_stream *s);
 
 /*
  * Makes @fd, just connected or accepted, a stream in the kernel phase.

@@ -16,8 +16,6 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define ERESTARTSYS	512	/* the kernel's own, let out under a storm of signals (wait.c) */
-
 struct mmsghdr;		/* of _GNU_SOURCE */
 
 struct shmfd_sys {

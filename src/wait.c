@@ -209,7 +209,13 @@ static int sleep_as(struct sleeper *me, int64_t timeout_ns, int beside)
 
 bool shmfd_wait_may_lead(struct shmfd_wait *w, uint32_t turn)
 {
-	return !(turn & 1) || load_acquire(&w->leader) == shmfd_tid();
+	uint32_t leader;
+
+	if (!(turn & 1))
+		return true;
+	leader = load_acquire(&w->leader);
+	/* 0: a handler, between the two stores of its only thread's shmfd_wait_sleep */
+	return leader == shmfd_tid() || (!leader && __libc_single_threaded);
 }
 
 int shmfd_wait_sleep(struct shmfd_wait *w, uint32_t turn, int64_t timeout_ns, int beside,

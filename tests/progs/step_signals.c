@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Description: a signal at every instruction of a call, as far as that goes, whose handler
- * uses the same stream: it writes, takes what is there, or forks.  The call that it
- * interrupts, asleep or about to sleep, sees what comes of it; no byte is lost.
+ * Description: a signal at every instruction of a receive or a wait, as far as that goes,
+ * whose handler uses the same stream: it writes, takes what is there, or forks.  The call
+ * that it interrupts, asleep or about to sleep, sees what comes of it; no byte is lost.
  */
 #include "sets.h"
 #include "steps.h"
 
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 
-
-
-#define LONG	20000
-#define BLOCK	5000
 
 /* One call by one handler. */
 struct kind {
@@ -52,16 +46,6 @@ static void send_one(int fd)
 	if (write(fd, "q", 1) != 1)
 		die("write in the handler");
 	by_handler.sent++;
-}
-
-/* As programs do it that care: for ever, if it were refused for ever. */
-static void send_block(int fd)
-{
-	static char block[BLOCK];
-
-	memset(block, 'h', sizeof(block));
-	duo_write_all(fd, block, sizeof(block));
-	by_handler.sent += BLOCK;
 }
 
 static void take_one(int fd)
@@ -110,41 +94,6 @@ static void on_rescue(int signal_nr)
 
 /* --- the calls ---------------------------------------------------------------- */
 
-static bool by_write(int fd)
-{
-	if (write(fd, "q", 1) != 1)
-		return false;
-	by_call.sent++;
-	return true;
-}
-
-static bool by_long_write(int fd)
-{
-	static char bytes[LONG];
-
-	memset(bytes, 'q', sizeof(bytes));
-	duo_write_all(fd, bytes, sizeof(bytes));
-	by_call.sent += LONG;
-	return true;
-}
-
-static bool by_sendfile(int fd)
-{
-	static int file = -1;
-	off_t at = 0;
-	ssize_t n;
-
-	if (file < 0) {
-		file = memfd_create("file", MFD_CLOEXEC);
-		if (file < 0 || ftruncate(file, LONG) < 0)
-			die("file");
-	}
-	n = sendfile(fd, file, &at, LONG);
-	if (n > 0)
-		by_call.sent += (int)n;
-	return n == LONG;
-}
-
 static bool by_recv(int fd)
 {
 	char c;
@@ -187,10 +136,6 @@ static bool by_epoll_mod(int fd)
 }
 
 static const struct kind kinds[] = {
-	{"write, and a write", by_write, send_one, 0, 0},
-	{"long write, and a block", by_long_write, send_block, 0, 0},
-	{"sendfile, and a block", by_sendfile, send_block, 0, 0},
-	{"write, and a fork", by_write, fork_and_send, 0, 0},
 	{"recv, and a recv", by_recv, take_one, 0, 'q'},
 	{"recv, and a write", by_recv, send_one, 0, 'q'},
 	{"read asleep, and a write", by_read, send_one, 0, 0},
@@ -202,26 +147,6 @@ static const struct kind kinds[] = {
 	{"edge asleep, and a write", by_epoll, send_one, EPOLLIN | EPOLLET, 0},
 	{"edge armed anew, and a write", by_epoll_mod, send_one, EPOLLIN | EPOLLET, 'q'},
 };
-
-/* Takes what is on its way; the handler's block is in one piece. */
-static void settle(long instructions)
-{
-	static char buf[LONG];
-	char last = 0;
-	int pieces = 0;
-	ssize_t n;
-
-	while (got() < sent()) {
-		n = read(stream, buf, sizeof(buf));
-		if (n <= 0)
-			die("%s: a byte is lost, %ld instructions", now->name, instructions);
-		by_call.got += (int)n;
-		for (ssize_t i = 0; i < n; last = buf[i++])
-			pieces += buf[i] == 'h' && last != 'h';
-	}
-	if (pieces > 1)
-		die("%s: %d pieces, %ld instructions", now->name, pieces, instructions);
-}
 
 /*
  * One call with the signal after so many instructions.  False: it was over, or asleep,
@@ -244,7 +169,11 @@ static bool one(long instructions)
 	steps_stop();
 	if (!late && !done)
 		die("%s: no result, %ld instructions", now->name, instructions);
-	settle(instructions);
+	while (got() < sent()) {
+		if (read(stream, &c, 1) != 1)
+			die("%s: a byte is lost, %ld instructions", now->name, instructions);
+		by_call.got++;
+	}
 	if (recv(stream, &c, 1, MSG_DONTWAIT) >= 0)
 		die("%s: a byte too many, %ld instructions", now->name, instructions);
 	return in_time;
@@ -253,7 +182,7 @@ static bool one(long instructions)
 /* Echo. */
 static void server(int fd)
 {
-	static char buf[LONG];
+	char buf[100];
 	ssize_t n;
 
 	duo_warmup(fd);

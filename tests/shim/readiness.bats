@@ -66,12 +66,12 @@ load run_modes
 	check waitall_signal
 }
 
-@test "a signal at every instruction: its handler writes, reads, forks by the same stream" {
+@test "a signal at every instruction of a wait: its handler writes, reads, forks" {
 	check step_signals
 }
 
-@test "a handler that writes and ends the process at every instruction of a write" {
-	check step_exit
+@test "closed by a handler, at every instruction of a wait or a receive" {
+	check step_close
 }
 
 @test "promoted by a handler, at every instruction of a wait: what comes then ends it" {
