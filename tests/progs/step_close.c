@@ -10,7 +10,7 @@
 #define PLACES	30
 
 static int wake, victim, set;
-static volatile sig_atomic_t in_time, late, closed;
+static volatile sig_atomic_t closed;
 
 static void close_and_wake(void)
 {
@@ -18,31 +18,6 @@ static void close_and_wake(void)
 	if (write(wake, "q", 1) != 1 || close(victim) < 0)
 		die("close and write");
 	closed = true;
-}
-
-static void on_step(int signal_nr)
-{
-	int saved = errno;
-
-	(void)signal_nr;
-	if (!late) {
-		steps_no_rescue();
-		in_time = true;
-		close_and_wake();
-	}
-	errno = saved;
-}
-
-/* The call sleeps, and the instruction that was meant is behind that. */
-static void asleep(int signal_nr)
-{
-	int saved = errno;
-
-	(void)signal_nr;
-	late = true;
-	if (!in_time)
-		close_and_wake();
-	errno = saved;
 }
 
 /* --- the calls ---------------------------------------------------------------- */
@@ -97,7 +72,7 @@ static bool one(long instructions)
 	set = duo_set_new();
 	duo_set_ctl(set, EPOLL_CTL_ADD, wake, kinds[kind].events, 1);
 	duo_set_ctl(set, EPOLL_CTL_ADD, victim, kinds[kind].events, 2);
-	in_time = late = closed = false;
+	closed = false;
 	if (kinds[kind].before) {
 		duo_write_all(victim, "v", 1);
 		duo_await_bytes(victim, 1);
@@ -109,7 +84,7 @@ static bool one(long instructions)
 		close_and_wake();
 	goes_on(instructions);
 	close(set);
-	return in_time;
+	return steps_in_time;
 }
 
 /* Echo on @fd and one stream beside it after the other, each until it ends. */
@@ -142,7 +117,7 @@ static void client(int fd)
 {
 	duo_warmup(fd);
 	wake = fd;
-	steps_handlers(on_step, asleep);
+	steps_actions(close_and_wake, close_and_wake);
 	for (kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
 		steps_through(one, PLACES);
 		say("%s: goes on", kinds[kind].name);

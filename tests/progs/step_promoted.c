@@ -11,7 +11,6 @@
 #define WHILE_NS	2000000	/* the server waits before it sends the last byte */
 
 static int stream, set;
-static volatile sig_atomic_t in_time, late;
 
 static void talk(void)
 {
@@ -21,33 +20,18 @@ static void talk(void)
 		if (write(stream, "q", 1) != 1 || read(stream, &c, 1) != 1 || c != 'q')
 			die("talk in the handler");
 	}
+}
+
+static void ask(void)
+{
 	if (write(stream, "w", 1) != 1)
 		die("write in the handler");
 }
 
-static void on_step(int signal_nr)
+static void talk_and_ask(void)
 {
-	int saved = errno;
-
-	(void)signal_nr;
-	if (!late) {
-		steps_no_rescue();
-		in_time = true;
-		talk();
-	}
-	errno = saved;
-}
-
-/* The call sleeps, and the instruction that was meant is behind that. */
-static void on_rescue(int signal_nr)
-{
-	int saved = errno;
-
-	(void)signal_nr;
-	late = true;
-	if (!in_time && write(stream, "w", 1) != 1)
-		die("write in the handler");
-	errno = saved;
+	talk();
+	ask();
 }
 
 /* --- the calls ---------------------------------------------------------------- */
@@ -91,7 +75,6 @@ static bool one(long instructions)
 	bool done;
 
 	stream = duo_another();
-	in_time = late = false;
 	if (kinds[kind].events) {
 		set = duo_set_new();
 		duo_set_ctl(set, EPOLL_CTL_ADD, stream, kinds[kind].events, 7);
@@ -99,14 +82,14 @@ static bool one(long instructions)
 	steps_start(instructions);
 	done = kinds[kind].call(stream);
 	steps_stop();
-	if (!late && !done)
+	if (!steps_late && !done)
 		die("%s: no result, %ld instructions", kinds[kind].name, instructions);
 	if (read(stream, &c, 1) != 1 || c != 'w' || recv(stream, &c, 1, MSG_DONTWAIT) >= 0)
 		die("%s: wrong bytes, %ld instructions", kinds[kind].name, instructions);
 	close(stream);
 	if (kinds[kind].events)
 		close(set);
-	return in_time;
+	return steps_in_time;
 }
 
 /* Echo of one stream after the other, until one ends with X. */
@@ -131,7 +114,7 @@ static void client(int fd)
 {
 
 	duo_warmup(fd);
-	steps_handlers(on_step, on_rescue);
+	steps_actions(talk_and_ask, ask);
 	for (kind = 0; kind < KINDS; kind++) {
 		steps_through(one, PLACES);
 		say("%s: woken", kinds[kind].name);

@@ -21,7 +21,6 @@ struct kind {
 
 static int stream, set;
 static const struct kind *now;
-static volatile sig_atomic_t in_time, late;
 
 /* Bytes; the handler has its own: it may come between a load and a store of the other. */
 struct count {
@@ -67,29 +66,14 @@ static void fork_and_send(int fd)
 	send_one(fd);
 }
 
-static void on_step(int signal_nr)
+static void at_step(void)
 {
-	int saved = errno;
-
-	(void)signal_nr;
-	if (!late) {
-		steps_no_rescue();
-		in_time = true;
-		now->handler(stream);
-	}
-	errno = saved;
+	now->handler(stream);
 }
 
-/* The call sleeps, and the instruction that was meant is behind that. */
-static void on_rescue(int signal_nr)
+static void if_asleep(void)
 {
-	int saved = errno;
-
-	(void)signal_nr;
-	late = true;
-	if (!in_time)
-		send_one(stream);
-	errno = saved;
+	send_one(stream);
 }
 
 /* --- the calls ---------------------------------------------------------------- */
@@ -157,7 +141,6 @@ static bool one(long instructions)
 	char c;
 	bool done;
 
-	in_time = late = false;
 	by_call.sent = by_call.got = by_handler.sent = by_handler.got = 0;
 	if (now->before) {
 		duo_write_all(stream, &now->before, 1);
@@ -167,7 +150,7 @@ static bool one(long instructions)
 	steps_start(instructions);
 	done = now->call(stream);
 	steps_stop();
-	if (!late && !done)
+	if (!steps_late && !done)
 		die("%s: no result, %ld instructions", now->name, instructions);
 	while (got() < sent()) {
 		if (read(stream, &c, 1) != 1)
@@ -176,7 +159,7 @@ static bool one(long instructions)
 	}
 	if (recv(stream, &c, 1, MSG_DONTWAIT) >= 0)
 		die("%s: a byte too many, %ld instructions", now->name, instructions);
-	return in_time;
+	return steps_in_time;
 }
 
 /* Echo. */
@@ -196,7 +179,7 @@ static void client(int fd)
 	duo_warmup(fd);
 	stream = fd;
 	set = duo_set_new();
-	steps_handlers(on_step, on_rescue);
+	steps_actions(at_step, if_asleep);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		now = &kinds[i];
 		if (now->events)

@@ -61,6 +61,43 @@ static void steps_no_rescue(void)
 	timer_settime(steps_timer, 0, &never, NULL);
 }
 
+/* --- handlers for most programs ------------------------------------------------ */
+
+/* What is done at the instruction, or by a call that sleeps before it; never both. */
+static void (*steps_at_step)(void), (*steps_if_asleep)(void);
+static volatile sig_atomic_t steps_in_time, steps_late;
+
+static inline void steps_on_step(int signal_nr)
+{
+	int saved = errno;
+
+	(void)signal_nr;
+	if (!steps_late) {
+		steps_no_rescue();
+		steps_in_time = true;
+		steps_at_step();
+	}
+	errno = saved;
+}
+
+static inline void steps_on_rescue(int signal_nr)
+{
+	int saved = errno;
+
+	(void)signal_nr;
+	steps_late = true;
+	if (!steps_in_time)
+		steps_if_asleep();
+	errno = saved;
+}
+
+static inline void steps_actions(void (*at_step)(void), void (*if_asleep)(void))
+{
+	steps_at_step = at_step;
+	steps_if_asleep = if_asleep;
+	steps_handlers(steps_on_step, steps_on_rescue);
+}
+
 /* The handler comes after so many instructions from here.  Not below the stack pointer:
  * the compiler may keep something there.
  */
@@ -68,6 +105,7 @@ static inline void steps_start(long instructions)
 {
 	struct itimerspec in = {.it_value.tv_nsec = STEPS_ASLEEP_NS};
 
+	steps_in_time = steps_late = false;
 	timer_settime(steps_timer, 0, &in, NULL);
 	steps_taken = 0;
 	steps_left = instructions;
