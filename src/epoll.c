@@ -41,6 +41,10 @@
  * is registered twice, a set that is itself polled or nested (SETS: the kernel answers
  * for it, so what is unread goes there first).
  *
+ * P: postponed: up behind the state of the stream, down before the walk: another thread
+ * that walks between the two finds the flag again at the next use.  The walk ends a stream
+ * under the lock that the look below the handler has.
+ *
  * U: used: a place is taken by CAS, and free again when its streams have forgotten the set.
  *
  * Concurrency: the set's lock covers its list and the registrations in it.  It may be
@@ -441,12 +445,17 @@ static bool is_inside(const struct shmfd_set *e)
 
 bool shmfd_ready_is_looking(const struct shmfd_stream *s)
 {
+	const struct shmfd_set *e = shmfd_set_of_stream(s);
+
+	return e && is_inside(e);
+}
+
+void shmfd_ready_postpone(struct shmfd_stream *s)
+{
 	struct shmfd_set *e = shmfd_set_of_stream(s);
 
-	if (!e || !is_inside(e))
-		return false;
-	store_relaxed(&e->postponed, 1);
-	return true;
+	store_release(&s->closing, SHMFD_POSTPONED);	/* from here on it may vanish */
+	store_release(&e->postponed, 1); /* [epoll.P] */
 }
 
 /* Streams that were closed meanwhile. */
@@ -454,7 +463,8 @@ static void finish_postponed(struct shmfd_set *e)
 {
 	if (is_inside(e))
 		return;
-	store_relaxed(&e->postponed, 0);
+	if (!xchg_seq_cst(&e->postponed, 0)) /* [epoll.P] */
+		return;
 	for (uint32_t i = 0; shmfd_table && i < load_relaxed(&shmfd_table->high); i++)
 		shmfd_stream_finish(&shmfd_streams[i]);
 }

@@ -8,8 +8,8 @@
  * sleeper that was not woken, a freeze that was not answered.  Counters for statistics
  * may miss that call.  With the lock of an epoll set: its list.
  *
- * Of a stream only the two copies of bytes are mended, and the words around them.  What is rarer
- * and has more steps (meeting, the switch, leaving, sending again) runs with signals
+ * Of a stream only the two copies of bytes are mended, and the words around them.  What is
+ * rarer and has more steps (meeting, the switch, leaving, sending again) runs with signals
  * blocked, so that no handler comes between; synchronous ones stay, it does nothing
  * that raises them.
  */

@@ -83,8 +83,10 @@ void shmfd_ready_poke(struct shmfd_stream *s);
 void shmfd_ready_number_closed(struct shmfd_stream *s, int fd);
 void shmfd_ready_forget(struct shmfd_stream *s);
 /* True in a handler whose thread may be looking at the stream, with the lock of its set:
- * it has to stay as it is, and shmfd_stream_finish is called at the next use of the set. */
+ * it has to stay as it is. */
 bool shmfd_ready_is_looking(const struct shmfd_stream *s);
+/* Makes such a one POSTPONED: shmfd_stream_finish is called at the next use of the set. */
+void shmfd_ready_postpone(struct shmfd_stream *s);
 /* A frame vanished with this lock in hand, which the caller has now: what it left is made
  * anew by who has it next.  Of no set: nothing to do. */
 void shmfd_ready_mend(const _Atomic uint32_t *word);

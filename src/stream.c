@@ -371,7 +371,7 @@ static void finish(struct shmfd_stream *s)
 
 	if (unlikely(shmfd_ready_is_looking(s))) {
 		let_go(s);
-		store_release(&s->closing, SHMFD_POSTPONED);
+		shmfd_ready_postpone(s);
 		return;
 	}
 	if (!load_relaxed(&s->parted))
@@ -395,7 +395,7 @@ void shmfd_stream_finish(struct shmfd_stream *s)
 {
 	uint32_t postponed = SHMFD_POSTPONED;
 
-	if (cas_acquire(&s->closing, &postponed, 1))
+	if (cas_acquire(&s->closing, &postponed, 1)) /* [epoll.P] */
 		finish(s);
 }
 

@@ -8,7 +8,6 @@
 
 #include <setjmp.h>
 
-
 static sigjmp_buf out;
 static int stream, set;
 static volatile sig_atomic_t in_time;
@@ -150,7 +149,6 @@ static void server(int fd)
 
 static void client(int fd)
 {
-
 	duo_warmup(fd);
 	memset(bytes, 'q', sizeof(bytes));
 	steps_handlers(leave, give_up);

@@ -6,7 +6,6 @@
 #include "sets.h"
 #include "steps.h"
 
-
 #define PLACES		12
 #define WHILE_NS	2000000	/* the server waits before it sends the last byte */
 
@@ -112,7 +111,6 @@ static void server(int fd)
 
 static void client(int fd)
 {
-
 	duo_warmup(fd);
 	steps_actions(talk_and_ask, ask);
 	for (kind = 0; kind < KINDS; kind++) {

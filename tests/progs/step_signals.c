@@ -7,8 +7,6 @@
 #include "sets.h"
 #include "steps.h"
 
-
-
 /* One call by one handler. */
 struct kind {
 	const char *name;
@@ -175,7 +173,6 @@ static void server(int fd)
 
 static void client(int fd)
 {
-
 	duo_warmup(fd);
 	stream = fd;
 	set = duo_set_new();
