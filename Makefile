@@ -15,7 +15,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wformat=2 -Wimplicit-fallthrough -Wnull-dereference \
 	$(if $(filter 1,$(WERROR)),-Werror)
-BASE := -std=gnu11 -O2 -g -fPIC -fno-plt $(WARN) -MMD -MP -Iinclude -Isrc
+# libc's memset: gcc 12 clears a record by `rep stos`, in 13 ns against 3 here.
+BASE := -std=gnu11 -O2 -g -fPIC -fno-plt -fno-builtin-memset $(WARN) -MMD -MP -Iinclude -Isrc
 CORE := $(BASE) -fvisibility=hidden -Wconversion -Wsign-conversion
 # Off for gcc: aliases of names that glibc marks leaf or nothrow; and poll's
 # prototype, which says that it only writes what it also reads.

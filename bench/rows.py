@@ -30,7 +30,7 @@ class Row:
     run: typing.Callable        # variant -> {metric: value}
     seconds: float      # that one run takes, about
     most_repeats: int = 99
-    times: int = 1      # so many samples in each repeat: of a work that differs by little
+    times: int = 1      # so many samples in each repeat: where little is to be told apart
     skip: str = ""      # why it can not run here, if it can not
     note: str = ""
 
@@ -110,8 +110,9 @@ def pingpong(b):
                 "400000", mode, place], variant, seconds)
         variants = (FLOOR + TCP if b.quick and size == 64 else
                     pingpong_variants(size, mode, place))
+        compared = size in (8, 64) and place == "two" and mode != "poll"
         yield Row("pingpong", f"{size} B {mode}", place, variants, run,
-                  seconds + 0.07)
+                  seconds + 0.07, times=b.pick(4, 1) if compared else 1)
 
 
 def stream(b, section, program):
@@ -127,7 +128,7 @@ def stream(b, section, program):
                             variant, seconds)
         spin = size in (64, 16384) and place != "free" and not b.quick
         yield Row(section, f"{size} B", place, ALL_SPIN if spin else ALL, run,
-                  seconds + 0.05)
+                  seconds + 0.05, times=b.pick(3, 1) if place == "two" else 1)
 
 
 def oneway(b):
@@ -164,7 +165,8 @@ def pairs(b):
             return b.on.own("pairs", ["--family", family, "--hogs", str(hogs), str(nr),
                                       str(seconds)], variant, seconds)
         yield Row("pairs", f"{nr} pairs, {hogs} hogs", "free", TCP_SPIN if not b.quick else TCP,
-                  run, seconds + 0.15, note="free on two processors")
+                  run, seconds + 0.15, note="free on two processors",
+                  times=b.pick(2, 1) if hogs else 1)
 
 
 # ---- echo.c and load.c ---------------------------------------------------------
@@ -289,7 +291,8 @@ def offered(b):
             with Loaded(b, variant, place, 16, args, seconds) as at:
                 return {**machine.figures.of_line(at.line), **at.finish(variant)}
         yield Row("offered", f"{rate} messages/s, 16 connections", place,
-                  TCP_SPIN if not b.quick else TCP, run, seconds + 0.2)
+                  TCP_SPIN if not b.quick else TCP, run, seconds + 0.2,
+                  times=b.pick(3, 1) if rate < 100000 else 1)
 
 
 def onesided(b):

@@ -44,10 +44,21 @@ int epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 
 int epoll_pwait(int ep, struct epoll_event *ev, int max, int timeout, const sigset_t *mask)
 {
-	int ret = SHMFD_PASS;
+	int64_t ns = timeout < 0 ? -1 : timeout * 1000000ll;
+	struct shmfd_set *early;
+	int ret;
 
-	if (shmfd_fd_is(ep, SHMFD_FD_EPOLL))
-		ret = shmfd_epoll_wait(ep, ev, max, timeout < 0 ? -1 : timeout * 1000000ll, mask);
+	if (!shmfd_fd_is(ep, SHMFD_FD_EPOLL))
+		return real.epoll_pwait(ep, ev, max, timeout, mask);
+	early = shmfd_epoll_early(ep, ns);
+	if (early) {
+		ret = mask ? real.epoll_pwait(ep, ev, max, timeout, mask) :
+			real.epoll_wait(ep, ev, max, timeout);
+		ret = shmfd_epoll_early_end(early, ev, ret);
+		if (likely(ret != SHMFD_PASS))
+			return ret;
+	}
+	ret = shmfd_epoll_wait(ep, ev, max, ns, mask);
 	return ret == SHMFD_PASS ? real.epoll_pwait(ep, ev, max, timeout, mask) :
 		(int)shim_result(ret);
 }
@@ -62,6 +73,7 @@ int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout)
 int epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *t,
 		 const sigset_t *mask)
 {
+	struct shmfd_set *early;
 	int64_t ns = -1;
 	int ret;
 
@@ -72,6 +84,13 @@ int epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec 
 		return real.epoll_pwait2(ep, ev, max, t, mask);
 	if (t && t->tv_sec < INT64_MAX / 2000000000)	/* longer is for ever */
 		ns = t->tv_sec * 1000000000ll + t->tv_nsec;
+	early = shmfd_epoll_early(ep, ns);
+	if (early) {
+		ret = real.epoll_pwait2(ep, ev, max, t, mask);
+		ret = shmfd_epoll_early_end(early, ev, ret);
+		if (likely(ret != SHMFD_PASS))
+			return ret;
+	}
 	ret = shmfd_epoll_wait(ep, ev, max, ns, mask);
 	return ret == SHMFD_PASS ? real.epoll_pwait2(ep, ev, max, t, mask) :
 		(int)shim_result(ret);

@@ -14,11 +14,14 @@
 static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags,
 		       bool is_read)
 {
-	int saved = errno;
 	ssize_t ret;
+	int saved;
 
 	shmfd_cancel_point();
 	shim_test_retreat(s);
+	if (shmfd_recv_early(s, flags))
+		return SHMFD_PASS;
+	saved = errno;
 	ret = shmfd_recv(s, fd, m, flags, is_read);
 	errno = saved;	/* a success does not touch it */
 	return ret;
@@ -33,35 +36,44 @@ static inline ssize_t receive_quick(struct shmfd_stream *s, void *buf, size_t le
 	return shmfd_recv_quick(s, buf, len, dontwait);
 }
 
-static SHIM_LONG ssize_t read_stream(int fd, void *buf, size_t len)
+/* The long way of read, with no flags, and recv. */
+static SHIM_LONG ssize_t receive_long(struct shmfd_stream *s, int fd, void *buf, size_t len,
+				      int flags, bool is_read)
 {
-	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 	bool again;
 
-	if (!s)
-		return real.read(fd, buf, len);
-	ret = receive_quick(s, buf, len, false);
-	if (likely(ret))
-		return shim_put(s, ret);
 	do {
 		again = false;
-		ret = len > SSIZE_MAX ? -EFAULT : receive(s, fd, &m, 0, true);
+		ret = is_read && len > SSIZE_MAX ? -EFAULT : receive(s, fd, &m, flags, is_read);
 		if (ret == SHMFD_PASS) {
-			ret = shim_outcome(real.read(fd, buf, len));
-			again = shim_recv_end(s, fd, ret, 0);
+			ret = shim_outcome(is_read ? real.read(fd, buf, len) :
+					   real.recv(fd, buf, len, flags));
+			again = shim_recv_end(s, fd, ret, flags);
 		}
 	} while (unlikely(again));
 	return shim_put(s, ret);
+}
+
+static SHIM_LONG ssize_t recv_stream(int fd, void *buf, size_t len, int flags, bool is_read)
+{
+	struct shmfd_stream *s = shim_get(fd);
+	ssize_t ret;
+
+	if (!s)
+		return is_read ? real.read(fd, buf, len) : real.recv(fd, buf, len, flags);
+	ret = flags & ~MSG_DONTWAIT || (is_read && len > SSIZE_MAX) ? 0 :
+		receive_quick(s, buf, shim_length(len), flags);
+	return likely(ret) ? shim_put(s, ret) : receive_long(s, fd, buf, len, flags, is_read);
 }
 
 ssize_t read(int fd, void *buf, size_t len)
 {
 	if (shim_passes(fd))
 		return shim_real_table.read(fd, buf, len);
-	return read_stream(fd, buf, len);
+	return recv_stream(fd, buf, len, 0, true);
 }
 
 ssize_t __read(int fd, void *buf, size_t len) __attribute__((alias("read")));
@@ -162,35 +174,11 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, so
 	return recvfrom_stream(fd, buf, len, flags, sa, sa_len);
 }
 
-static SHIM_LONG ssize_t recv_stream(int fd, void *buf, size_t len, int flags)
-{
-	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-	ssize_t ret;
-	bool again;
-
-	if (!s)
-		return real.recv(fd, buf, len, flags);
-	ret = flags & ~MSG_DONTWAIT ? 0 : receive_quick(s, buf, v.iov_len, flags);
-	if (likely(ret))
-		return shim_put(s, ret);
-	do {
-		again = false;
-		ret = receive(s, fd, &m, flags, false);
-		if (ret == SHMFD_PASS) {
-			ret = shim_outcome(real.recv(fd, buf, len, flags));
-			again = shim_recv_end(s, fd, ret, flags);
-		}
-	} while (unlikely(again));
-	return shim_put(s, ret);
-}
-
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
 	if (shim_passes(fd))
 		return shim_real_table.recv(fd, buf, len, flags);
-	return recv_stream(fd, buf, len, flags);
+	return recv_stream(fd, buf, len, flags, false);
 }
 
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)

@@ -15,7 +15,8 @@
  *
  * Life of one call:  shim_get (one array look-up; NULL: not ours) -> core
  * (bytes, -errno, or SHMFD_PASS) -> real call and its accounting, if PASS ->
- * shim_put (errno, SIGPIPE).
+ * shim_put (errno, SIGPIPE).  Most take a short way through the core, early.h or
+ * quick.h; each of these is tried first.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -42,6 +43,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../src/early.h"
 #include "../src/fdmap.h"
 #include "../src/stream.h"
 
@@ -109,9 +111,7 @@ extern _Atomic uint32_t shim_active;
 /* The stream behind @fd, to be given back by a put; NULL: not ours. */
 static inline struct shmfd_stream *shim_get(int fd)
 {
-	if (likely(!((shmfd_fd_lookup(fd) ^ SHMFD_FD_STREAM) & SHMFD_FD_KIND_MASK)))
-		return shmfd_stream_get(fd);
-	return NULL;
+	return shmfd_stream_get(fd);
 }
 
 /*
@@ -151,10 +151,7 @@ static inline ssize_t shim_result(ssize_t ret)
 
 static inline ssize_t shim_put(struct shmfd_stream *s, ssize_t ret)
 {
-	int saved = errno;
-
 	shmfd_stream_put(s);
-	errno = saved;
 	return shim_result(ret);
 }
 
@@ -165,9 +162,13 @@ ssize_t shim_put_send(struct shmfd_stream *s, ssize_t ret, int flags);
  * receive has to begin again. */
 static inline bool shim_recv_end(struct shmfd_stream *s, int fd, ssize_t n, int flags)
 {
-	int saved = errno;
-	bool again = shmfd_recv_end(s, fd, n, flags);
+	bool again;
+	int saved;
 
+	if (likely(shmfd_recv_early_end(s, fd, n, flags)))
+		return false;
+	saved = errno;
+	again = shmfd_recv_end(s, fd, n, flags);
 	errno = saved;
 	return again;
 }

@@ -16,11 +16,14 @@
 
 static ssize_t transmit(struct shmfd_stream *s, int fd, const struct msghdr *m, int flags)
 {
-	int saved = errno;
 	ssize_t ret;
+	int saved;
 
 	shmfd_cancel_point();
 	shim_test_retreat(s);
+	if (shmfd_send_early(s, m, flags))
+		return SHMFD_PASS;
+	saved = errno;
 	ret = shmfd_send(s, fd, m, flags);
 	errno = saved;	/* a success does not touch it */
 	return ret;
@@ -40,37 +43,51 @@ static inline ssize_t transmit_quick(struct shmfd_stream *s, int fd, const struc
 /* The result of a real send: libc raised SIGPIPE itself. */
 static ssize_t sent(struct shmfd_stream *s, int fd, ssize_t n)
 {
-	int saved = errno;
+	int saved;
 
 	n = shim_outcome(n);
-	shmfd_send_end(s, fd, n);
-	errno = saved;
+	if (!shmfd_send_early_end(s, fd, n)) {
+		saved = errno;
+		shmfd_send_end(s, fd, n);
+		errno = saved;
+	}
 	return shim_put(s, n);
 }
 
-static SHIM_LONG ssize_t write_stream(int fd, const void *buf, size_t len)
+/* The long way of write, with no flags, and send. */
+static SHIM_LONG ssize_t transmit_long(struct shmfd_stream *s, int fd, const void *buf,
+				       size_t len, int flags, bool is_write)
+{
+	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	ssize_t ret = is_write && len > SSIZE_MAX ? -EFAULT : transmit(s, fd, &m, flags);
+
+	if (ret == SHMFD_PASS)
+		return sent(s, fd, is_write ? real.write(fd, buf, len) :
+			    real.send(fd, buf, len, flags));
+	return shim_put_send(s, ret, flags);
+}
+
+static SHIM_LONG ssize_t send_stream(int fd, const void *buf, size_t len, int flags,
+				     bool is_write)
 {
 	struct shmfd_stream *s = shim_get(fd);
 	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 	ssize_t ret;
 
 	if (!s)
-		return real.write(fd, buf, len);
-	ret = len > v.iov_len ? 0 : transmit_quick(s, fd, &v, 1);
-	if (likely(ret > 0))
-		return shim_put(s, ret);
-	ret = len > SSIZE_MAX ? -EFAULT : transmit(s, fd, &m, 0);
-	if (ret == SHMFD_PASS)
-		return sent(s, fd, real.write(fd, buf, len));
-	return shim_put_send(s, ret, 0);
+		return is_write ? real.write(fd, buf, len) : real.send(fd, buf, len, flags);
+	ret = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL) || len > v.iov_len ? 0 :
+		transmit_quick(s, fd, &v, 1);
+	return likely(ret > 0) ? shim_put(s, ret) :
+		transmit_long(s, fd, buf, len, flags, is_write);
 }
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
 	if (shim_passes(fd))
 		return shim_real_table.write(fd, buf, len);
-	return write_stream(fd, buf, len);
+	return send_stream(fd, buf, len, 0, true);
 }
 
 ssize_t __write(int fd, const void *buf, size_t len) __attribute__((alias("write")));
@@ -139,29 +156,11 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, __CONST_SOCKADDR_
 	return sendto_stream(fd, buf, len, flags, sa, sa_len);
 }
 
-static SHIM_LONG ssize_t send_stream(int fd, const void *buf, size_t len, int flags)
-{
-	struct shmfd_stream *s = shim_get(fd);
-	struct iovec v = { .iov_base = (void *)(uintptr_t)buf, .iov_len = shim_length(len) };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-	ssize_t ret;
-
-	if (!s)
-		return real.send(fd, buf, len, flags);
-	ret = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL) ? 0 : transmit_quick(s, fd, &v, 1);
-	if (likely(ret > 0))
-		return shim_put(s, ret);
-	ret = transmit(s, fd, &m, flags);
-	if (ret == SHMFD_PASS)
-		return sent(s, fd, real.send(fd, buf, len, flags));
-	return shim_put_send(s, ret, flags);
-}
-
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	if (shim_passes(fd))
 		return shim_real_table.send(fd, buf, len, flags);
-	return send_stream(fd, buf, len, flags);
+	return send_stream(fd, buf, len, flags, false);
 }
 
 ssize_t __send(int fd, const void *buf, size_t len, int flags) __attribute__((alias("send")));

@@ -59,10 +59,9 @@
 
 #define SETS		1024u
 
-static struct shmfd_set sets[SETS];
+struct shmfd_set shmfd_sets[SETS];
 uint32_t shmfd_set_prefix;
-/* For shmfd_lock: sets are private to the process. */
-static struct shmfd_record private_lock = { .holders = 1 };
+const struct shmfd_record shmfd_set_record = { .holders = 1 };
 
 void shmfd_ready_init(uint32_t random)
 {
@@ -70,42 +69,11 @@ void shmfd_ready_init(uint32_t random)
 	shmfd_set_prefix = (random | 0x00010000u) & ~0x80000000u;
 }
 
-/*
- * A signal handler that interrupted our own work on the set goes on inside.  Either may
- * leave the other's list half done: whoever has the lock next makes it anew.  Who goes to
- * sleep before is kicked by what the handler changed.
- */
-void shmfd_set_lock(struct shmfd_set *e)
-{
-	if (shmfd_lock(&private_lock, &e->lock)) {
-		e->nested++;
-		e->shaken = true;
-	} else if (unlikely(e->shaken)) {
-		shmfd_set_rebuild(e);
-	}
-}
-
-void shmfd_set_unlock(struct shmfd_set *e)
-{
-	if (e->nested)
-		e->nested--;
-	else
-		shmfd_unlock(&private_lock, &e->lock);
-}
-
-struct shmfd_set *shmfd_set_of(int ep)
-{
-	uint32_t word = shmfd_fd_lookup(ep);
-
-	return (word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_EPOLL ?
-		&sets[word & SHMFD_FD_INDEX_MASK] : NULL;
-}
-
 struct shmfd_set *shmfd_set_of_lock(const _Atomic uint32_t *word)
 {
-	uintptr_t at = (uintptr_t)word - (uintptr_t)sets;
+	uintptr_t at = (uintptr_t)word - (uintptr_t)shmfd_sets;
 
-	return at < sizeof(sets) ? &sets[at / sizeof(sets[0])] : NULL;
+	return at < sizeof(shmfd_sets) ? &shmfd_sets[at / sizeof(shmfd_sets[0])] : NULL;
 }
 
 static struct shmfd_set *set_make(int ep)
@@ -117,32 +85,28 @@ static struct shmfd_set *set_make(int ep)
 	for (uint32_t i = 0; i < SETS; i++) {
 		uint32_t none = 0;
 
-		if (!cas_acquire(&sets[i].used, &none, 1)) /* [epoll.U] */
+		e = &shmfd_sets[i];
+		if (!cas_acquire(&e->used, &none, 1)) /* [epoll.U] */
 			continue;
-		sets[i].fd = ep;
-		sets[i].hot = sets[i].tail = 0;
-		sets[i].waits = sets[i].served = sets[i].nested = 0;
-		sets[i].told = sets[i].napping = sets[i].naps = sets[i].reach = 0;
-		sets[i].looked_ns = 0;
-		sets[i].collides = sets[i].shaken = false;
-		sets[i].kick = 0;
-		store_relaxed(&sets[i].tagged, 0);
-		store_relaxed(&sets[i].ever_tagged, 0);
-		store_relaxed(&sets[i].inside, 0);
-		store_relaxed(&sets[i].sleepers, 0);
-		store_relaxed(&sets[i].plain, 0);
-		store_relaxed(&sets[i].closed, 0);
-		store_relaxed(&sets[i].inherited, 0);
-		store_relaxed(&sets[i].postponed, 0);
+		e->fd = ep;
+		e->hot = e->tail = 0;
+		e->waits = e->served = e->nested = 0;
+		e->told = e->napping = e->naps = e->reach = 0;
+		e->looked_ns = 0;
+		e->collides = e->shaken = false;
+		e->kick = 0;
+		store_relaxed(&e->tagged, 0);
+		store_relaxed(&e->ever_tagged, 0);
+		store_relaxed(&e->inside, 0);
+		store_relaxed(&e->sleepers, 0);
+		store_relaxed(&e->plain, 0);
+		store_relaxed(&e->closed, 0);
+		store_relaxed(&e->inherited, 0);
+		store_relaxed(&e->postponed, 0);
 		shmfd_fd_set(ep, SHMFD_FD_EPOLL | i);
-		return &sets[i];
+		return e;
 	}
 	return NULL;
-}
-
-struct shmfd_stream *shmfd_set_at(uint32_t link)
-{
-	return &shmfd_streams[link - 1];
 }
 
 struct shmfd_stream *shmfd_set_next(const struct shmfd_set *e, uint32_t *i)
@@ -295,10 +259,6 @@ static void untag(struct shmfd_set *e, struct shmfd_stream *s, bool closing)
 
 /* ---- stream events ------------------------------------------------------------------- */
 
-struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s)
-{
-	return s->reg.set ? &sets[s->reg.set - 1] : NULL;
-}
 
 bool shmfd_ready_paired(struct shmfd_stream *s)
 {
@@ -573,20 +533,22 @@ void shmfd_epoll_close(int ep)
 void shmfd_ready_fork_child(void)
 {
 	for (uint32_t i = 0; i < SETS; i++) {
-		if (!load_relaxed(&sets[i].used))
+		struct shmfd_set *e = &shmfd_sets[i];
+
+		if (!load_relaxed(&e->used))
 			continue;
-		store_relaxed(&sets[i].lock, 0);
-		sets[i].nested = 0;
-		store_relaxed(&sets[i].inside, 0);
-		store_relaxed(&sets[i].sleepers, 0);
-		store_relaxed(&sets[i].inherited, 1);
-		if (load_relaxed(&sets[i].closed)) {	/* the threads are the parent's */
-			fetch_add_acq_rel(&sets[i].inside, 1);
-			shmfd_set_leave(&sets[i]);
+		store_relaxed(&e->lock, 0);
+		e->nested = 0;
+		store_relaxed(&e->inside, 0);
+		store_relaxed(&e->sleepers, 0);
+		store_relaxed(&e->inherited, 1);
+		if (load_relaxed(&e->closed)) {	/* the threads are the parent's */
+			fetch_add_acq_rel(&e->inside, 1);
+			shmfd_set_leave(e);
 		}
-		if (sets[i].kick)	/* the parent's goes on in the kernel's set */
-			shmfd_unhide_close(sets[i].kick - 1);
-		sets[i].kick = 0;
+		if (e->kick)	/* the parent's goes on in the kernel's set */
+			shmfd_unhide_close(e->kick - 1);
+		e->kick = 0;
 	}
 }
 
@@ -627,7 +589,7 @@ static int ctl_add(struct shmfd_set *e, struct shmfd_stream *s, int fd, struct e
 	}
 	shmfd_set_lock(e);
 	s->reg = (struct shmfd_reg){
-		.set = (uint32_t)(e - sets) + 1,
+		.set = (uint32_t)(e - shmfd_sets) + 1,
 		.fd = fd,
 		.events = ev->events,
 		.data = ev->data.u64,
@@ -792,5 +754,5 @@ void shmfd_epoll_again(const struct shmfd_reg *reg)
 	struct epoll_event ev = { .events = reg->events, .data.u64 = reg->data };
 
 	if (reg->set && !reg->parked)
-		shmfd_sys.epoll_ctl(sets[reg->set - 1].fd, EPOLL_CTL_ADD, reg->fd, &ev);
+		shmfd_sys.epoll_ctl(shmfd_sets[reg->set - 1].fd, EPOLL_CTL_ADD, reg->fd, &ev);
 }

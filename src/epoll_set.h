@@ -44,8 +44,12 @@ struct shmfd_set {
 	struct shmfd_spin spin;
 };
 
+/* By the index in the word of the set's number; plus 1 in its streams' registrations. */
+extern struct shmfd_set shmfd_sets[];
 /* The upper half of our tags. */
 extern uint32_t shmfd_set_prefix;
+/* For shmfd_lock: sets are private to the process. */
+extern const struct shmfd_record shmfd_set_record;
 
 /* This stream has, or may have, an event now. */
 static inline void shmfd_set_served(const struct shmfd_set *e, struct shmfd_stream *s)
@@ -54,23 +58,58 @@ static inline void shmfd_set_served(const struct shmfd_set *e, struct shmfd_stre
 	s->reg.nap = e->naps;
 }
 
-struct shmfd_set *shmfd_set_of(int ep);
+static inline struct shmfd_set *shmfd_set_of(int ep)
+{
+	uint32_t word = shmfd_fd_lookup(ep);
+
+	return (word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_EPOLL ?
+		&shmfd_sets[word & SHMFD_FD_INDEX_MASK] : NULL;
+}
+
+static inline struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s)
+{
+	return s->reg.set ? &shmfd_sets[s->reg.set - 1] : NULL;
+}
+
+/* The stream of a hot list link. */
+static inline struct shmfd_stream *shmfd_set_at(uint32_t link)
+{
+	return &shmfd_streams[link - 1];
+}
+
 /* NULL: @word is the lock of no set. */
 struct shmfd_set *shmfd_set_of_lock(const _Atomic uint32_t *word);
-struct shmfd_set *shmfd_set_of_stream(const struct shmfd_stream *s);
-/* The stream of a hot list link. */
-struct shmfd_stream *shmfd_set_at(uint32_t link);
 /* The next stream from index *@i on that is registered in @e, and *@i behind it; NULL: none. */
 struct shmfd_stream *shmfd_set_next(const struct shmfd_set *e, uint32_t *i);
-/* A signal handler that interrupted our own work on the set goes on inside. */
-void shmfd_set_lock(struct shmfd_set *e);
-void shmfd_set_unlock(struct shmfd_set *e);
 void shmfd_set_heat(struct shmfd_set *e, struct shmfd_stream *s);
 void shmfd_set_cool(struct shmfd_set *e, struct shmfd_stream *s);
 /* Makes what follows @last the start of the hot list. */
 void shmfd_set_rotate(struct shmfd_set *e, uint32_t last);
 /* Makes the list anew, of all that is registered: any of it may have an event. */
 void shmfd_set_rebuild(struct shmfd_set *e);
+/*
+ * A signal handler that interrupted our own work on the set goes on inside.  Either may
+ * leave the other's list half done: whoever has the lock next makes it anew.  Who goes to
+ * sleep before is kicked by what the handler changed.
+ */
+static inline void shmfd_set_lock(struct shmfd_set *e)
+{
+	if (unlikely(shmfd_lock(&shmfd_set_record, &e->lock))) {
+		e->nested++;
+		e->shaken = true;
+	} else if (unlikely(e->shaken)) {
+		shmfd_set_rebuild(e);
+	}
+}
+
+static inline void shmfd_set_unlock(struct shmfd_set *e)
+{
+	if (unlikely(e->nested))
+		e->nested--;
+	else
+		shmfd_unlock(&shmfd_set_record, &e->lock);
+}
+
 /* Makes who is asleep in the set look; @s is a stream of it. */
 void shmfd_set_kick(struct shmfd_set *e, struct shmfd_stream *s);
 /* The set is closed. */

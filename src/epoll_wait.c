@@ -15,8 +15,8 @@
  *
  *  - the change before arm_all has the lock: it is found there
  *  - after: the lock shows that there is a sleeper; its sleep ends at once, if it comes later
- *  - wait_kernel, of a set without tags and of the only thread, takes no lock; who changes
- *    something is a handler.  Before sleepers is up: the look at ever_tagged behind it
+ *  - shmfd_epoll_early, of a set without tags and of the only thread, takes no lock; who
+ *    changes something is a handler.  Before sleepers is up: the look at ever_tagged behind it
  *    (T, fence_signal between) sees that; after: it kicks.  So threads, which find the store
  *    by the handler that made them
  *
@@ -105,12 +105,21 @@ static uint32_t kernel_part(const struct shmfd_stream *s)
 	return (uint16_t)p.revents & (want | EPOLLHUP | EPOLLERR);
 }
 
+/* Behind what an edge has told of. */
+static uint64_t unseen(const struct shmfd_record *rec)
+{
+	return rec->seen_pos > rec->rd_pos ? rec->seen_pos : rec->rd_pos;
+}
+
 /* True if a record came into the ring since the last call. */
 static bool arrived(struct shmfd_stream *s)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	bool ret = false;
 
+	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING && shmfd_alone(rec) &&
+	    shmfd_ring_is_empty(&s->rings->rx, unseen(rec)))
+		return false;
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_KERNEL || shmfd_lock(rec, &rec->rx_lock))
 		return false;
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING ||
@@ -121,10 +130,10 @@ static bool arrived(struct shmfd_stream *s)
 }
 
 /*
- * What a tagged stream has to report now; @kbits came from the kernel.
+ * What a tagged stream of the set has to report now; @kbits came from the kernel.
  * Under the set's lock.
  */
-static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
+static uint32_t report(struct shmfd_set *e, struct shmfd_stream *s, uint32_t kbits)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t unused, bits, want = s->reg.events | EPOLLERR | EPOLLHUP;
@@ -139,7 +148,7 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	if (unlikely(load_acquire(&rec->phase) == SHMFD_LEFT) || /* [stream.P] */
 	    shmfd_set_kernel_events(s) != s->reg.watched) {
 		shmfd_recv_settle(s);
-		shmfd_set_changed(shmfd_set_of_stream(s), s);
+		shmfd_set_changed(e, s);
 		if (!s->reg.tagged)	/* the kernel reports all of it by itself */
 			return 0;
 	}
@@ -156,7 +165,7 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	bits = (shmfd_ready_bits(s, s->reg.events, &unused) | kbits) & want & ~EPOLLET;
 	if (unlikely(shmfd_set_kernel_events(s) != s->reg.watched)) {
 		/* the look passed the end of the ring */
-		shmfd_set_changed(shmfd_set_of_stream(s), s);
+		shmfd_set_changed(e, s);
 		if (!s->reg.tagged)
 			return 0;
 	}
@@ -169,8 +178,8 @@ static uint32_t report(struct shmfd_stream *s, uint32_t kbits)
 	    !shmfd_resend_is_pending(s))
 		bits |= kernel_part(s);
 	s->reg.fresh = false;
-	shmfd_set_served(shmfd_set_of_stream(s), s);
-	shmfd_set_of_stream(s)->told++;
+	shmfd_set_served(e, s);
+	e->told++;
 	store_relaxed(&s->rings->dry, 0);
 	if (s->reg.events & EPOLLONESHOT)
 		s->reg.disarmed = true;
@@ -206,7 +215,7 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
 
 	for (uint32_t i = e->hot; i && n < max; i = next) {
 		struct shmfd_stream *s = shmfd_set_at(i);
-		uint32_t bits = report(s, 0);
+		uint32_t bits = report(e, s, 0);
 
 		next = i == last ? 0 : s->reg.next;
 		if (bits) {
@@ -219,7 +228,7 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
 			}
 		} else if (e->served - s->reg.served > IDLE_WAITS) {
 			shmfd_ready_arm(s, s->reg.events, 0);
-			bits = report(s, 0);
+			bits = report(e, s, 0);
 			if (bits) {
 				emit(&ev[n++], s, bits);
 				silence(e, s);
@@ -304,7 +313,7 @@ static uint32_t tagged_event(struct shmfd_set *e, struct shmfd_stream *s, bool l
 		if (!s->reg.parked)
 			shmfd_set_heat(e, s);
 		e->rang += link;
-		bits = link ? 0 : report(s, kbits);
+		bits = link ? 0 : report(e, s, kbits);
 		if (!link && (s->reg.disarmed || s->reg.parked))
 			hush(e, s);
 		else if (bits)
@@ -493,10 +502,8 @@ static bool is_quiet(const struct shmfd_set *e)
 	for (uint32_t i = e->hot; i; i = shmfd_set_at(i)->reg.next) {
 		const struct shmfd_stream *s = shmfd_set_at(i);
 		const struct shmfd_record *rec = shmfd_stream_record(s);
-		uint64_t pos = rec->rd_pos;
+		uint64_t pos = s->reg.events & EPOLLET ? unseen(rec) : rec->rd_pos;
 
-		if ((s->reg.events & EPOLLET) && rec->seen_pos > pos)
-			pos = rec->seen_pos;
 		if (load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING ||
 		    load_relaxed(&s->rings->tx_nospace) || !shmfd_ring_is_empty(&s->rings->rx, pos))
 			return false;
@@ -584,7 +591,7 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 		} else if (n >= max) {
 			break;
 		}
-		bits = report(s, 0);
+		bits = report(e, s, 0);
 		if (bits) {
 			emit(&ev[n++], s, bits);
 			silence(e, s);
@@ -677,35 +684,35 @@ void shmfd_set_leave(struct shmfd_set *e)
 	store_release(&e->used, 0); /* [epoll.U] */
 }
 
-/*
- * The whole wait of a set in which no stream was on rings yet: of the only thread, so
- * that it stays so, but for signal handlers (see the head).  Events, 0 or -errno;
- * SHMFD_PASS: there is more to look at.
- */
-static inline int wait_kernel(struct shmfd_set *e, struct epoll_event *ev, int max,
-			      int64_t timeout_ns, const sigset_t *mask)
+struct shmfd_set *shmfd_epoll_early(int ep, int64_t timeout_ns)
 {
-	int64_t ms = timeout_ns < 0 ? -1 : timeout_ns / MS_NS;
-	int n;
+	struct shmfd_set *e = shmfd_set_of(ep);
 
-	if (!__libc_single_threaded || load_relaxed(&e->ever_tagged) ||
-	    load_relaxed(&e->sleepers) || timeout_ns % MS_NS > 0 || ms > INT_MAX ||
-	    shmfd_before_sleep(timeout_ns) != timeout_ns)
-		return SHMFD_PASS;
+	if (!e || e->fd != ep || !__libc_single_threaded || load_relaxed(&e->ever_tagged))
+		return NULL;
+	shmfd_set_disown(e);
+	if (load_relaxed(&e->sleepers) || shmfd_before_sleep(timeout_ns) != timeout_ns)
+		return NULL;
 	store_relaxed(&e->sleepers, 1); /* [epoll_wait.S] */
 	fence_signal();
-	n = SHMFD_PASS;
-	if (!load_relaxed(&e->ever_tagged)) /* [epoll_wait.T] */
-		n = shmfd_sys.epoll_pwait(e->fd, ev, max, (int)ms, mask);
+	if (likely(!load_relaxed(&e->ever_tagged))) /* [epoll_wait.T] */
+		return e;
+	store_relaxed(&e->sleepers, 0);
+	return NULL;
+}
+
+int shmfd_epoll_early_end(struct shmfd_set *e, struct epoll_event *ev, int n)
+{
+	int saved;
+
 	fence_signal();
 	store_relaxed(&e->sleepers, 0);
-	if (n == -1)
-		return -errno;
-	if (n > 0) {
-		n = translate_late(e, ev, n);
-		n = n ? n : SHMFD_PASS;	/* of a kick only: look */
-	}
-	return n;
+	if (likely(n <= 0 || !load_relaxed(&e->ever_tagged))) /* [epoll_wait.T] */
+		return n;
+	saved = errno;
+	n = translate_late(e, ev, n);
+	errno = saved;
+	return n ? n : SHMFD_PASS;
 }
 
 int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
@@ -719,11 +726,6 @@ int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns
 	    shmfd_is_bad_pointer(ev, sizeof(*ev)))
 		return SHMFD_PASS;
 	shmfd_set_disown(e);
-	n = wait_kernel(e, ev, max, timeout_ns, mask);
-	if (n != SHMFD_PASS) {
-		errno = saved;
-		return n;
-	}
 	shmfd_cancel_point();
 	/* a bell is for one thread, and taken by whoever looks first: leave it to the
 	 * kernel.  Of two that come, one sees the other, before either may sleep */

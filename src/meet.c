@@ -550,8 +550,10 @@ void shmfd_meet_step(struct shmfd_stream *s, int fd)
 
 	/* in a handler: the wait below it would not look at rings (lock.h) */
 	if (load_relaxed(&s->closing) || !shmfd_stream_is_user(s) ||
-	    load_relaxed(&rec->meet_lock) || shmfd_holds.passing)
+	    load_relaxed(&rec->meet_lock) || shmfd_holds.passing) {
+		errno = saved;
 		return;
+	}
 	mask = shmfd_signals_block();
 	if (shmfd_lock(rec, &rec->meet_lock))
 		goto out;

@@ -80,15 +80,6 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
 	return done ? (ssize_t)len : 0;
 }
 
-/* Nothing there now, and neither an end nor a way back: who does not wait has to look
- * again later.  Under rx_lock, on the ring. */
-static inline bool is_empty(const struct shmfd_stream *s, const struct shmfd_record *rec)
-{
-	return !rec->rd_part && !rec->drain_end &&
-		shmfd_ring_is_empty(&s->rings->rx, rec->rd_pos) &&
-		!load_relaxed(&rec->rd_shut) && load_acquire(&rec->phase) == SHMFD_PAIRED;
-}
-
 /* Again nothing: it is time to ask.  What is remembered is a hint. */
 static bool asks(const struct shmfd_stream *s)
 {
@@ -111,10 +102,14 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool don
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	ssize_t n = 0;
+	bool no_wait;
 
 	if (unlikely(!is_plain(rec, &rec->rx_mode) || shmfd_is_bad_pointer(buf, len) ||
 		     shmfd_resend_is_pending(s)))
 		return 0;
+	no_wait = len && (dontwait || load_relaxed(&rec->nonblock));
+	if (no_wait && shmfd_alone(rec) && shmfd_recv_is_empty(s))
+		return asks(s) ? 0 : -EAGAIN;
 	if (unlikely(shmfd_lock(rec, &rec->rx_lock)))
 		return 0;
 	if (likely(load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING)) {
@@ -123,7 +118,7 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool don
 			counter_add(&rec->ring_rx_bytes, (size_t)n);
 			counter_add(&rec->ring_rx_msgs, 1);
 			shmfd_recv_wake(s);
-		} else if (len && (dontwait || load_relaxed(&rec->nonblock)) && is_empty(s, rec)) {
+		} else if (no_wait && shmfd_recv_is_empty(s)) {
 			n = asks(s) ? 0 : -EAGAIN;
 		}
 	}

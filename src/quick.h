@@ -20,6 +20,17 @@
 ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov, size_t nr);
 ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool dontwait);
 
+/* Nothing there now, and neither an end nor a way back: who does not wait has to look again
+ * later.  On the ring; under rx_lock, or where nobody else can be at it (shmfd_alone). */
+static inline bool shmfd_recv_is_empty(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return !rec->rd_part && !rec->drain_end &&
+		shmfd_ring_is_empty(&s->rings->rx, rec->rd_pos) &&
+		!load_relaxed(&rec->rd_shut) && load_acquire(&rec->phase) == SHMFD_PAIRED;
+}
+
 /*
  * A receive that does not wait found nothing.  A peer that died, or just ended, leaves
  * nothing in memory: true if the kernel, asked now and then, says that the link has ended.

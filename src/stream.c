@@ -32,9 +32,9 @@ static _Atomic uint32_t high;		/* one above the highest index used here */
 
 /* ---- fork --------------------------------------------------------------- */
 
-/* A byte that the kernel clears in every kind of forked child. */
+/* Until there is a page that the kernel clears in forked children. */
 static char not_forked_yet = 1;
-static char *not_forked = &not_forked_yet;
+char *shmfd_not_forked = &not_forked_yet;
 
 void shmfd_stream_know_process(void)
 {
@@ -43,7 +43,7 @@ void shmfd_stream_know_process(void)
 	shmfd_stream_notice_fork();
 	if (!shmfd_pid)
 		shmfd_pid = (uint32_t)getpid();
-	if (not_forked != &not_forked_yet)
+	if (shmfd_not_forked != &not_forked_yet)
 		return;
 	p = mmap(NULL, SHMFD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
@@ -53,7 +53,7 @@ void shmfd_stream_know_process(void)
 		return;
 	}
 	*p = 1;
-	not_forked = p;
+	shmfd_not_forked = p;
 }
 
 static void add_holders(uint32_t n)
@@ -76,7 +76,7 @@ void shmfd_stream_fork_failed(void)
 
 void shmfd_stream_fork_child(bool counted)
 {
-	*not_forked = 1;
+	*shmfd_not_forked = 1;
 	shmfd_pid = (uint32_t)getpid();
 	shmfd_tid_cached = 0;
 	memset(&ended, 0, sizeof(ended));
@@ -115,18 +115,18 @@ void shmfd_stream_fork_child(bool counted)
 
 bool shmfd_stream_is_forked(void)
 {
-	return !*not_forked;
+	return !*shmfd_not_forked;
 }
 
 void shmfd_stream_notice_fork(void)
 {
-	if (unlikely(!*not_forked))
+	if (unlikely(!*shmfd_not_forked))
 		shmfd_stream_fork_child(false);
 }
 
 /* ---- life ---------------------------------------------------------------- */
 
-struct shmfd_stream *shmfd_stream_get(int fd)
+struct shmfd_stream *shmfd_stream_get_slow(int fd)
 {
 	for (;;) {
 		uint32_t word = shmfd_fd_lookup(fd);
@@ -136,7 +136,7 @@ struct shmfd_stream *shmfd_stream_get(int fd)
 			return NULL;
 		shmfd_stream_notice_fork();
 		s = &shmfd_streams[word & SHMFD_FD_INDEX_MASK];
-		if (likely(__libc_single_threaded)) {
+		if (__libc_single_threaded) {
 			/* relaxed: only signal handlers of this thread look, and may close it */
 			store_relaxed(&s->users, load_relaxed(&s->users) + 1);
 		} else {
@@ -399,20 +399,19 @@ void shmfd_stream_finish(struct shmfd_stream *s)
 		finish(s);
 }
 
-void shmfd_stream_put(struct shmfd_stream *s)
+void shmfd_stream_end(struct shmfd_stream *s)
 {
-	uint32_t before;
+	int saved = errno;
 
-	if (likely(__libc_single_threaded)) {
-		before = load_relaxed(&s->users);
-		/* relaxed: only signal handlers of this thread look */
-		store_relaxed(&s->users, before - 1);
-	} else {
-		shmfd_pin_drop(s);
-		before = fetch_sub_acq_rel(&s->users, 1);
-	}
-	if (unlikely(before == 1 && load_acquire(&s->closing)))
-		finish(s);
+	finish(s);
+	errno = saved;
+}
+
+void shmfd_stream_put_slow(struct shmfd_stream *s)
+{
+	shmfd_pin_drop(s);
+	if (unlikely(fetch_sub_acq_rel(&s->users, 1) == 1 && load_acquire(&s->closing)))
+		shmfd_stream_end(s);
 }
 
 int shmfd_stream_close(int fd, int (*real_close)(int fd))
@@ -448,10 +447,8 @@ int shmfd_stream_close(int fd, int (*real_close)(int fd))
 	}
 	errno = saved;
 	ret = real_close ? real_close(fd) : 0;
-	saved = errno;
 	store_release(&s->closing, 1);
 	shmfd_stream_put(s);
-	errno = saved;
 	return ret;
 }
 

@@ -55,7 +55,7 @@
  * P: phase: PAIRED is stored after the rings and the mapping are set, LEFT
  *    after both directions were left.  A call that finds an earlier phase counts
  *    itself as inside the kernel, then looks at the phase again, both without a
- *    lock: who pairs and then looks at the count sees it, or it sees PAIRED.
+ *    lock (early.h): who pairs and then looks at the count sees it, or it sees PAIRED.
  *
  * Locks: rx_lock before tx_lock; meet_lock before both.  Never held asleep.
  */
@@ -187,11 +187,54 @@ static inline uint32_t shmfd_dir_state(struct shmfd_dir *d)
 	return load_seq_cst(&d->attn) & SHMFD_DIR_STATE_MASK; /* [stream.A] */
 }
 
+/* At a byte that the kernel clears in every kind of forked child. */
+extern char *shmfd_not_forked;
+
+struct shmfd_stream *shmfd_stream_get_slow(int fd);
+/* Of a process with several threads. */
+void shmfd_stream_put_slow(struct shmfd_stream *s);
+/* The last number is closed and nobody is inside.  Keeps errno. */
+void shmfd_stream_end(struct shmfd_stream *s);
+
+/* Gives it back; keeps errno. */
+static inline void shmfd_stream_put(struct shmfd_stream *s)
+{
+	uint32_t left;
+
+	if (unlikely(!__libc_single_threaded)) {
+		shmfd_stream_put_slow(s);
+		return;
+	}
+	left = load_relaxed(&s->users) - 1;
+	/* relaxed: only signal handlers of this thread look */
+	store_relaxed(&s->users, left);
+	if (unlikely(!left && load_acquire(&s->closing)))
+		shmfd_stream_end(s);
+}
+
 /* The stream behind @fd, pinned until put; NULL if it is none of ours. */
-struct shmfd_stream *shmfd_stream_get(int fd);
+static inline struct shmfd_stream *shmfd_stream_get(int fd)
+{
+	uint32_t word = shmfd_fd_lookup(fd);
+	struct shmfd_stream *s;
+
+	if ((word & SHMFD_FD_KIND_MASK) != (uint32_t)SHMFD_FD_STREAM)
+		return NULL;
+	if (unlikely(!__libc_single_threaded || !*shmfd_not_forked))
+		return shmfd_stream_get_slow(fd);
+	s = &shmfd_streams[word & SHMFD_FD_INDEX_MASK];
+	/* relaxed: only signal handlers of this thread look, and may close it */
+	store_relaxed(&s->users, load_relaxed(&s->users) + 1);
+	fence_signal();
+	if (likely(shmfd_fd_lookup(fd) == word))
+		return s;
+	shmfd_stream_put(s);	/* a handler closed it */
+	return shmfd_stream_get_slow(fd);
+}
+
 /* The same for the one with this index; NULL if it was closed. */
 struct shmfd_stream *shmfd_stream_get_at(uint32_t index);
-void shmfd_stream_put(struct shmfd_stream *s);
+
 /* Ends a closed one that had to wait for its set (POSTPONED). */
 void shmfd_stream_finish(struct shmfd_stream *s);
 
@@ -248,26 +291,6 @@ void shmfd_stream_know_process(void);
 void shmfd_stream_notice_fork(void);
 /* True in a forked child that has not been noticed yet. */
 bool shmfd_stream_is_forked(void);
-
-/*
- * A call of @weight goes to the kernel, if the stream is not yet paired: counted
- * in @inflight, until its end.  False: nothing was done.
- */
-static inline bool shmfd_stream_pass_early(struct shmfd_stream *s, _Atomic uint32_t *inflight,
-					   uint32_t weight)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-
-	/* relaxed: a hint, looked at again */
-	if (load_relaxed(&rec->phase) >= SHMFD_PAIRED ||
-	    unlikely(load_relaxed(&rec->user_pid) != shmfd_pid))
-		return false;
-	fetch_add_seq_cst(inflight, weight); /* [stream.P] */
-	if (likely(load_seq_cst(&rec->phase) < SHMFD_PAIRED)) /* [stream.P] */
-		return true;
-	fetch_sub_acq_rel(inflight, weight);
-	return false;
-}
 
 /* ---- moving ------------------------------------------------------------ */
 
@@ -445,6 +468,7 @@ int shmfd_stream_sleep(struct shmfd_stream *s, uint32_t turn, int64_t deadline, 
  * name, control and flags members of @msg are set as recvmsg(2) would.
  * Returns bytes, 0 at end of stream, -errno, or SHMFD_PASS: nothing was done,
  * make the real call, then shmfd_recv_end() with its result (bytes or -errno).
+ * The short ways of it are in early.h and quick.h.
  * @is_read: read(2) family, where a zero-length request returns 0 at once.
  * Concurrency: any threads; sleeps without locks; EINTR as the kernel has it.
  * Source: recv(2), read(2), tcp(7), unix(7).
