@@ -41,6 +41,14 @@ static bool needs_kernel(int level, int name)
 	return false;
 }
 
+static void cork_or_push(struct shmfd_stream *s, int name, int on)
+{
+	if (name == TCP_CORK && on)
+		shmfd_send_cork(s);
+	else if (name == TCP_CORK || on)
+		shmfd_send_push(s, name == TCP_CORK);
+}
+
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct shmfd_stream *s = shim_get(fd);
@@ -55,6 +63,8 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 	if (needs_kernel(level, name))
 		shmfd_stream_retreat(s, SHMFD_WHY_OPTION);
 	ret = (int)shim_outcome(real.setsockopt(fd, level, name, val, len));
+	if (!ret && level == IPPROTO_TCP && (name == TCP_CORK || name == TCP_NODELAY))
+		cork_or_push(s, name, *(const int *)val);
 	if (!ret && level == SOL_SOCKET &&
 	    (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_BUSY_POLL))
 		shmfd_stream_sync_options(s, fd);

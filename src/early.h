@@ -10,21 +10,11 @@
  * and the switch of a direction begins only where nobody else is inside, so that the end of
  * a call that began early never has to do it.
  *
- * Concurrency: any threads; s is pinned.  Where nobody else can see the count it is changed
- * without a locked instruction: handlers of this thread leave it as they found it.
+ * Concurrency: any threads; s is pinned.  The count is changed by one locked instruction, also
+ * in a process with one thread: a handler may fork between a load and a store, and its child
+ * comes and goes beside us.
  */
 #include "meet.h"
-
-static inline void shmfd_early_count(const struct shmfd_record *rec, _Atomic uint32_t *inflight,
-				     uint32_t weight)
-{
-	if (likely(shmfd_alone(rec))) {
-		store_relaxed(inflight, load_relaxed(inflight) + weight);
-		fence_signal();	/* a handler may pair it now */
-	} else {
-		fetch_add_seq_cst(inflight, weight); /* [stream.P] */
-	}
-}
 
 /* A call of @weight goes to the kernel and is counted until its end.  False: it has to take
  * the long way, nothing was done. */
@@ -35,7 +25,7 @@ static inline bool shmfd_early(const struct shmfd_record *rec, _Atomic uint32_t 
 	if (load_relaxed(&rec->phase) >= SHMFD_PAIRED ||
 	    unlikely(load_relaxed(&rec->user_pid) != shmfd_pid))
 		return false;
-	shmfd_early_count(rec, inflight, weight);
+	fetch_add_seq_cst(inflight, weight); /* [stream.P] */
 	if (likely(load_seq_cst(&rec->phase) < SHMFD_PAIRED)) /* [stream.P] */
 		return true;
 	fetch_sub_acq_rel(inflight, weight);
@@ -45,16 +35,8 @@ static inline bool shmfd_early(const struct shmfd_record *rec, _Atomic uint32_t 
 /* The end of a call of weight 1.  True: the stream is still as it was. */
 static inline bool shmfd_early_end(struct shmfd_stream *s, _Atomic uint32_t *inflight, int fd)
 {
-	const struct shmfd_record *rec = shmfd_stream_record(s);
-
-	if (likely(shmfd_alone(rec))) {
-		fence_signal();
-		store_relaxed(inflight, load_relaxed(inflight) - 1);
-		fence_signal();
-	} else {
-		fetch_sub_acq_rel(inflight, 1);
-	}
-	if (unlikely(load_acquire(&rec->phase) >= SHMFD_PAIRED))
+	fetch_sub_acq_rel(inflight, 1);
+	if (unlikely(load_acquire(&shmfd_stream_record(s)->phase) >= SHMFD_PAIRED))
 		return false;
 	shmfd_meet_tick(s, fd);
 	return true;

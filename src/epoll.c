@@ -93,7 +93,7 @@ static struct shmfd_set *set_make(int ep)
 		e->waits = e->served = e->nested = 0;
 		e->told = e->napping = e->naps = e->reach = 0;
 		e->looked_ns = 0;
-		e->collides = e->shaken = false;
+		e->collides = e->shaken = e->is_long = false;
 		e->kick = 0;
 		store_relaxed(&e->tagged, 0);
 		store_relaxed(&e->ever_tagged, 0);

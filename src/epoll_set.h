@@ -38,6 +38,7 @@ struct shmfd_set {
 	uint16_t reach;			/* who had an event so many sleeps ago is in the next nap */
 	uint32_t rang;			/* bells that the kernel told of */
 	uint32_t nested;		/* handlers inside, under lock */
+	bool is_long;			/* the last sleep was brief, and its time over */
 	bool shaken;			/* there was one: its list is not to be trusted */
 	int fd;
 	int kick;			/* eventfd plus 1 in the kernel's set; 0: none yet */

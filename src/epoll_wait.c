@@ -41,6 +41,7 @@
 #define MS_NS		1000000
 #define NAP_WORTH	32	/* streams in a nap, for each event beside the first */
 #define REACH_MOST	64
+#define BRIEF_NAPS	4u
 /* all of them are taken then; the link takes some 270, fewer where an operator has lowered
  * net.core.wmem_default */
 #define BELLS_UNREAD	SHMFD_WAIT_DRAIN_MOST
@@ -227,7 +228,7 @@ static int collect(struct shmfd_set *e, struct epoll_event *ev, int max)
 				break;
 			}
 		} else if (e->served - s->reg.served > IDLE_WAITS) {
-			shmfd_ready_arm(s, s->reg.events, 0);
+			shmfd_ready_arm(s, s->reg.events, 0, false);
 			bits = report(e, s, 0);
 			if (bits) {
 				emit(&ev[n++], s, bits);
@@ -565,29 +566,41 @@ static void set_reach(struct shmfd_set *e)
 	e->napping = 0;
 }
 
+/* The peer may hold bells back from this sleep: a stream that had an event just now, so that
+ * few have to be looked at after it. */
+static bool is_brief(const struct shmfd_set *e, const struct shmfd_stream *s)
+{
+	return !e->is_long && (uint16_t)(e->naps - s->reg.nap) < BRIEF_NAPS &&
+		shmfd_stream_peer_holds(s);
+}
+
 /*
- * Arms what is hot: what had an event not long ago in a nap, and it stays hot, the rest
- * alone, and it is cold then.  Once there is an event there will be no sleep: the others are
- * looked at only, and stay hot.  Returns events; 0: nothing became ready meanwhile, sleep.
+ * Arms what is hot: what had an event not long ago in a nap, or briefly, and it stays hot, the
+ * rest alone, and it is cold then.  Once there is an event there will be no sleep: the others
+ * are looked at only, and stay hot.  Returns events; 0: nothing became ready meanwhile, sleep.
  */
-static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
+static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max, bool *ret_brief)
 {
 	uint64_t nap;
 	int n = 0;
 	uint32_t next;
 
+	*ret_brief = false;
 	shmfd_set_lock(e);
+	if (e->told)
+		e->is_long = false;
 	set_reach(e);
 	nap = e->reach ? shmfd_nap_new() : 0;
 	for (uint32_t i = e->hot; i; i = next) {
 		struct shmfd_stream *s = shmfd_set_at(i);
-		bool naps = (uint16_t)(e->naps - s->reg.nap) < e->reach;
+		bool naps = (uint16_t)(e->naps - s->reg.nap) < e->reach, brief = is_brief(e, s);
 		uint32_t bits;
 
 		next = s->reg.next;
 		if (!n) {
 			e->napping += naps;
-			shmfd_ready_arm(s, s->reg.events, naps ? nap : 0);
+			*ret_brief |= brief;
+			shmfd_ready_arm(s, s->reg.events, naps ? nap : 0, brief);
 		} else if (n >= max) {
 			break;
 		}
@@ -595,7 +608,7 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 		if (bits) {
 			emit(&ev[n++], s, bits);
 			silence(e, s);
-		} else if (!naps && !n) {
+		} else if (!naps && !brief && !n) {
 			shmfd_set_cool(e, s);
 		}
 	}
@@ -608,12 +621,17 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max)
 static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t left_ns,
 		     const sigset_t *mask)
 {
+	uint32_t rang = e->rang;
+	bool brief;
 	int n;
 
 	fetch_add_acq_rel(&e->sleepers, 1); /* [epoll_wait.S] */
-	n = arm_all(e, ev, max);
-	if (!n)
-		n = ask_kernel(e, ev, max, left_ns, mask);
+	n = arm_all(e, ev, max, &brief);
+	if (!n) {
+		brief = brief && (left_ns < 0 || left_ns > SHMFD_BRIEF_NS);
+		n = ask_kernel(e, ev, max, brief ? SHMFD_BRIEF_NS : left_ns, mask);
+		e->is_long = brief && !n && e->rang == rang;
+	}
 	fetch_sub_acq_rel(&e->sleepers, 1);
 	return n;
 }

@@ -72,7 +72,7 @@ ssize_t shmfd_send_quick(struct shmfd_stream *s, int fd, const struct iovec *iov
 		/* [wait.S] the publication before this was a full fence */
 		attn = load_seq_cst(&s->rings->tx.dir->attn);
 		if (unlikely(attn & SHMFD_SLEEP))
-			shmfd_send_wake(s);
+			shmfd_send_tell(s);
 		if (unlikely((attn & SHMFD_DIR_STATE_MASK) == SHMFD_DIR_FROZEN))
 			shmfd_resend_frozen(s, shmfd_stream_fd(s, fd));
 	}

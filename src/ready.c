@@ -116,13 +116,13 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	return bits & (events | POLLERR | POLLHUP);
 }
 
-void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events, uint64_t nap)
+void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events, uint64_t nap, bool brief)
 {
 	if (!s->seg)
 		return;
 	if (events & OUT_BITS)
 		shmfd_stream_arm_room(s);
-	shmfd_stream_arm(s, nap); /* [wait.S] */
+	shmfd_stream_arm(s, nap, brief); /* [wait.S] */
 }
 
 /* ---- poll ------------------------------------------------------------------ */
@@ -416,7 +416,7 @@ static int sleep_many(struct many *m, int64_t left_ns, const sigset_t *mask)
 		struct shmfd_stream *s = m->stream[i];
 
 		if (s && load_acquire(&shmfd_stream_record(s)->phase) == SHMFD_PAIRED)
-			shmfd_ready_arm(s, (uint16_t)m->host[i].events, 0);
+			shmfd_ready_arm(s, (uint16_t)m->host[i].events, 0, false);
 	}
 	/* links before the last look: one that ends after it wakes us, and what the
 	 * look then asks of the kernel holds until it does */

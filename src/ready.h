@@ -34,7 +34,7 @@ static inline bool shmfd_ready_may_have_hung_up(const struct shmfd_stream *s)
  * Arms the bells for @events: after it the peer rings the link when one of
  * them comes.  The caller looks once more before it sleeps.
  */
-void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events, uint64_t nap);
+void shmfd_ready_arm(struct shmfd_stream *s, uint32_t events, uint64_t nap, bool brief);
 
 /*
  * poll(2)/ppoll(2) over numbers of which some are streams.

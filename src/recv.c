@@ -279,7 +279,7 @@ static ssize_t sleep_beside(struct receive *r, bool dontwait)
 		return AGAIN;
 	}
 	turn = shmfd_wait_turn(&s->rings->wait);
-	shmfd_stream_arm(s, 0); /* [wait.S] */
+	shmfd_stream_arm(s, 0, false); /* [wait.S] */
 	if (!shmfd_wait_may_lead(&s->rings->wait, turn) ||
 	    load_seq_cst(&s->rings->rx.dir->switch_at) != SHMFD_SWITCH_UNKNOWN) { /* [stream.X] */
 		shmfd_wait_exit(&s->rings->wait);
@@ -437,7 +437,7 @@ static int wait_data(struct receive *r)
 		return 0;
 	}
 	turn = shmfd_wait_turn(&s->rings->wait);
-	shmfd_stream_arm(s, 0); /* [wait.S] */
+	shmfd_stream_arm(s, 0, false); /* [wait.S] */
 	/* [wait.S] seq_cst by the CAS above.  The position anew: another thread
 	 * may have read on, and the ring may have wrapped over the old one */
 	if (!r->news)

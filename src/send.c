@@ -20,6 +20,7 @@
 #define ROOM_PART	4	/* a writer wakes when this part of the ring is free */
 #define SHORT_WRITE	(PIPE_BUF + 1024u)	/* one that goes as a whole, and a wrap */
 #define SPIN_LOOKS	16
+#define HOLD_BYTES	(16u << 10)	/* corked; the kernel holds back less than a segment */
 #define CLAMP_IOV	SHMFD_CLAMP_IOV
 
 /* One send call of the host. */
@@ -44,11 +45,60 @@ void shmfd_send_wake(struct shmfd_stream *s)
 	uint32_t attn = load_seq_cst(&d->attn);
 	uint64_t nap;
 
+	store_relaxed(&s->rings->held, 0);
 	if (likely(!(attn & SHMFD_SLEEP)))
 		return;
 	nap = shmfd_nap_key(s->rings->peer, load_seq_cst(&d->nap)); /* [wait.N] */
 	if (shmfd_sleep_wake(&d->attn, nap, attn, s->rings->wait.link))
 		counter_add(&shmfd_stream_record(s)->bells_tx, 1);
+}
+
+/* More is to come in a moment, little is held back, and the reader looks by itself if not. */
+static bool holds_back(const struct shmfd_stream *s)
+{
+	uint64_t from = load_relaxed(&s->rings->corked);	/* the host's own order */
+	uint64_t sent = load_relaxed(&shmfd_stream_record(s)->ring_tx_bytes) + 1;
+
+	return from && sent - from < HOLD_BYTES &&
+		load_seq_cst(&s->rings->tx.dir->attn) & SHMFD_BRIEF; /* [wait.S] */
+}
+
+void shmfd_send_tell(struct shmfd_stream *s)
+{
+	if (unlikely(holds_back(s)))
+		store_relaxed(&s->rings->held, 1);
+	else
+		shmfd_send_wake(s);
+}
+
+void shmfd_send_cork(struct shmfd_stream *s)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	struct shmfd_dir *d;
+
+	if (!s->seg || load_relaxed(&s->rings->corked) || shmfd_lock(rec, &rec->tx_lock))
+		return;
+	d = s->rings->tx.dir;
+	store_relaxed(&s->rings->corked, load_relaxed(&rec->ring_tx_bytes) + 1);
+	if (!(load_relaxed(&d->w_flags) & SHMFD_W_HOLDS))
+		fetch_or_seq_cst(&d->w_flags, SHMFD_W_HOLDS); /* [stream.X] */
+	shmfd_unlock(rec, &rec->tx_lock);
+}
+
+void shmfd_send_push(struct shmfd_stream *s, bool uncork)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+
+	if (!s->seg || !load_relaxed(&s->rings->corked))
+		return;
+	if (uncork)
+		store_relaxed(&s->rings->corked, 0);
+	/* in a handler that interrupted a send: the brief sleep ends by itself */
+	if (shmfd_lock(rec, &rec->tx_lock))
+		return;
+	if (load_relaxed(&s->rings->held))
+		shmfd_send_wake(s);
+	shmfd_unlock(rec, &rec->tx_lock);
 }
 
 static inline bool is_frozen(struct shmfd_stream *s)
@@ -112,12 +162,14 @@ static ssize_t to_ring(struct transmit *t)
 		t->done += (size_t)n;
 		counter_add(&rec->ring_tx_bytes, (uint64_t)n);
 		counter_add(&rec->ring_tx_msgs, 1);
-		shmfd_send_wake(s);
+		shmfd_send_tell(s);
 		if (unlikely(is_frozen(s)))
 			shmfd_resend_frozen(s, shmfd_stream_fd(s, t->fd));
 		else
 			look_at_link(t);
 	}
+	if (unlikely(t->done < t->total))	/* who waits for the reader holds nothing back */
+		shmfd_send_wake(s);
 	shmfd_unlock(rec, &rec->tx_lock);
 	if (t->done < t->total)
 		return FULL;
@@ -405,6 +457,8 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 	ssize_t n;
 	int ret = shmfd_ring_reserve(&s->rings->tx, rec, len, &span);
 
+	if (!ret)
+		shmfd_send_wake(s);
 	if (ret <= 0)
 		return ret ? ret : FULL;
 	n = shmfd_sys.pread(in_fd, span.data, span.len, off);
@@ -412,7 +466,7 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 		return n ? -errno : 0;
 	shmfd_ring_commit(&s->rings->tx, rec, &span, (uint32_t)n);
 	counter_add(&rec->ring_tx_bytes, (uint64_t)n);
-	shmfd_send_wake(s);
+	shmfd_send_tell(s);
 	if (unlikely(is_frozen(s)))
 		shmfd_resend_frozen(s, load_relaxed(&s->fd));
 	return n;

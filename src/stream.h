@@ -136,6 +136,8 @@ struct shmfd_rings {
 	_Atomic int64_t asked_ns;	/* when a receive without data last looked at the link */
 	_Atomic uint32_t dry;		/* receives without data since its set last told of it */
 	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
+	_Atomic uint64_t corked;	/* ring_tx_bytes when it began, plus 1; 0: it is not */
+	_Atomic uint32_t held;		/* a bell is due when it ends, under tx_lock */
 	uint16_t lag, lag_most;		/* pauses before the next one, and at most */
 };
 
@@ -388,19 +390,29 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 /*
  * Sleep flag for data, in the nap with this number (0: alone), or for room.  At most one
  * bell comes for each, and each is counted, whoever sleeps: a set takes them off the link
- * before there are too many.
+ * before there are too many.  @brief: of a set, for a sleep that its time ends, if nobody
+ * else sleeps on the stream.
  */
-static inline void shmfd_stream_arm(struct shmfd_stream *s, uint64_t nap)
+static inline void shmfd_stream_arm(struct shmfd_stream *s, uint64_t nap, bool brief)
 {
 	counter_add(&s->rings->armed, 1);	/* a count lost among threads is one bell of 270 */
 	store_relaxed(&s->rings->rx.dir->nap, nap); /* [wait.N] before the CAS */
-	shmfd_sleep_set(&s->rings->rx.dir->attn); /* [wait.S] */
+	shmfd_sleep_set(&s->rings->rx.dir->attn, brief); /* [wait.S] */
+	/* a thread that raised it before this look may have armed the word before us [wait.S] */
+	if (brief && load_seq_cst(&s->pollers) & (SHMFD_IN_SET - 1))
+		shmfd_sleep_set(&s->rings->rx.dir->attn, false); /* [wait.S] */
+}
+
+/* The peer may hold bells back. */
+static inline bool shmfd_stream_peer_holds(const struct shmfd_stream *s)
+{
+	return load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_HOLDS; /* [stream.X] */
 }
 
 static inline void shmfd_stream_arm_room(struct shmfd_stream *s)
 {
 	counter_add(&s->rings->armed, 1);
-	shmfd_sleep_set(&s->rings->tx.dir->room_sleep); /* [wait.S] */
+	shmfd_sleep_set(&s->rings->tx.dir->room_sleep, false); /* [wait.S] */
 }
 
 /* Of a stream that has left: without rings there is nothing that its data calls would
@@ -534,6 +546,15 @@ size_t shmfd_iov_part(struct iovec *to, const struct msghdr *from, size_t skip,
 bool shmfd_send_has_room(struct shmfd_stream *s);
 /* Rings the reader of the tx direction if it sleeps. */
 void shmfd_send_wake(struct shmfd_stream *s);
+/* The same after a record; it may hold the bell back (wait.h, H).  Under tx_lock. */
+void shmfd_send_tell(struct shmfd_stream *s);
+/*
+ * The host has set TCP_CORK, which holds what follows back until it is cleared, or pushes
+ * what is held.  Here it only holds bells back: a reader that looks has all there is.
+ * Concurrency: any threads.  Source: tcp(7); net/ipv4/tcp.c, __tcp_sock_set_cork.
+ */
+void shmfd_send_cork(struct shmfd_stream *s);
+void shmfd_send_push(struct shmfd_stream *s, bool uncork);
 /* Rings the writer of the rx direction if it sleeps and has room.  Under rx_lock. */
 void shmfd_recv_wake(struct shmfd_stream *s);
 

@@ -49,6 +49,22 @@
  * asleep but itself.  A link that is taken from the sleep takes its bell along: who does
  * so has to end the sleep (epoll.c).
  *
+ * Held bells ("H"): a publisher whose host has more to come in a moment (TCP_CORK) may hold
+ * the bell back from a brief sleep.  That one ends by itself after SHMFD_BRIEF_NS, and the
+ * next one under the word is long: nobody holds a bell back from it.
+ *
+ *   who publishes                          who sleeps
+ *   [S] header in the ring, load attn      [S] CAS attn, SLEEP and BRIEF; look
+ *       BRIEF: no bell yet                     nothing: sleep, the time ends
+ *       ...                                [S] CAS attn, SLEEP alone; look again
+ *   [S] there was no more: load attn
+ *       SLEEP: ring
+ *
+ * The publisher may never come to the second load: whoever slept briefly looks again after
+ * it has said that it sleeps long, and finds what was published before; what comes after
+ * is rung for.  So it must look at every word that it armed so, and a sleep that is not
+ * ended by time must not be armed so, nor change the word of one that is long.
+ *
  * Several threads of a process on one link: leader and followers.  The leader
  * sleeps in recv(link); followers sleep on the futex `turn`, which holds a
  * count and, in bit 0, whether somebody leads.  Everybody reads turn before the
@@ -102,19 +118,24 @@ static inline uint32_t shmfd_wait_turn(struct shmfd_wait *w)
 }
 
 /*
- * A sleeper's word: bit 0 says that it sleeps, bits 16..31 count the sleeps,
- * bits between are the owner's.  set: full fence, returns nothing; the caller
- * looks again after it.  Any threads.
+ * A sleeper's word: bit 0 says that it sleeps, bit 1 that it does so briefly, bits 16..31
+ * count the sleeps, bits between are the owner's.  set: full fence, returns nothing; the
+ * caller looks again after it.  Any threads.
  */
 #define SHMFD_SLEEP	1u
+#define SHMFD_BRIEF	2u
 #define SHMFD_SLEEP_ONE	0x10000u
 
-static inline void shmfd_sleep_set(_Atomic uint32_t *word)
+/* As long as the kernel holds back what is corked (tcp(7)). */
+#define SHMFD_BRIEF_NS	200000000ll
+
+static inline void shmfd_sleep_set(_Atomic uint32_t *word, bool brief)
 {
+	uint32_t how = brief ? SHMFD_SLEEP | SHMFD_BRIEF : SHMFD_SLEEP;
 	uint32_t old = load_relaxed(word);
 
 	/* [wait.S] */
-	while (!cas_seq_cst(word, &old, (old + SHMFD_SLEEP_ONE) | SHMFD_SLEEP))
+	while (!cas_seq_cst(word, &old, ((old + SHMFD_SLEEP_ONE) & ~SHMFD_BRIEF) | how))
 		;
 }
 

@@ -72,14 +72,15 @@ enum shmfd_dir_state {
 #define SHMFD_DIR_STATE_MASK	0x300u
 #define SHMFD_DIR_HAND_OVER	0x400u	/* FROZEN at rd_pos, rd_part: the socket's next
 					 * reader is not this library */
-/* Bit 0 of attn and of room_sleep: the sleeper wants a bell.  Bits 16..31 count
- * its sleeps (wait.h). */
+/* Bit 0 of attn and of room_sleep: the sleeper wants a bell; bit 1: its sleep is brief.
+ * Bits 16..31 count its sleeps (wait.h). */
 
 #define SHMFD_W_INTENT		0x1u	/* the last kernel message is being sent */
 #define SHMFD_W_SHUT		0x2u	/* end-of-file record is in the ring */
 #define SHMFD_W_CLOSED		0x8u	/* shut by a close: no such record */
 #define SHMFD_W_RESET		0x4u	/* closed with unread input: AF_UNIX reset */
 #define SHMFD_W_LEFT		0x10u	/* this end has left both rings: a hint */
+#define SHMFD_W_HOLDS		0x20u	/* it may hold bells back from brief sleeps: a hint */
 
 /* One direction of a stream.  256 bytes, 64-aligned.
  *   off size field        written by  read by  meaning

@@ -12,6 +12,9 @@
  * The bells are edges in the kernel's set: pending[i].  Another thread takes stream 0 out of
  * the set, its link and what is pending with it, and reads it by itself from then on.
  *
+ * HOLD: the writer may hold a bell back from a stream that was armed for a brief sleep (H), for
+ * ever if it likes.  The time of that sleep ends it, and the next one is long.
+ *
  * Property: no invalid end state: the set never sleeps for ever beside a message.
  * Covered: two streams, one writer or two threads of one, a look at the kernel without sleep,
  * a look that stops after one message, the link that leaves.
@@ -27,6 +30,8 @@
 byte msg[2];			/* unread */
 byte attn[2];			/* count << 1 | SLEEP */
 byte nap[2], marked, last;
+bool brief[2];			/* beside SLEEP, in the same word */
+bool is_long;			/* the next sleep */
 bool pending[2], kicked;
 bool hot[2];
 bool in_set[2] = true;
@@ -49,6 +54,16 @@ proctype writer(byte k)
 		f = attn[i];			/* [S] */
 #ifndef M_NAP_EARLY
 		n = nap[i];			/* [N] */
+#endif
+#ifdef HOLD
+		if	/* the two bits were loaded at once */
+#ifdef M_HOLD_LONG
+		:: (f & 1) && attn[i] == f -> f = 0
+#else
+		:: atomic { (f & 1) && attn[i] == f && brief[i] -> f = 0 }
+#endif
+		:: true
+		fi;
 #endif
 		if
 		:: (f & 1) && (n == 0 || marked != n) ->
@@ -99,7 +114,21 @@ inline take()
 #ifdef M_COOL_NAPPING
 #define COOL(i) hot[i] = false
 #else
+#ifdef M_COOL_BRIEF
 #define COOL(i) hot[i] = hot[i] && nap[i]
+#else
+#define COOL(i) hot[i] = hot[i] && (nap[i] || brief[i])
+#endif
+#endif
+
+#ifdef HOLD
+#ifdef M_BRIEF_AGAIN
+#define ARM(i) atomic { attn[i] = (attn[i] + 2) | 1; brief[i] = true }
+#else
+#define ARM(i) atomic { attn[i] = (attn[i] + 2) | 1; brief[i] = !is_long }
+#endif
+#else
+#define ARM(i) attn[i] = (attn[i] + 2) | 1
 #endif
 
 #define ALONE(i) (i == 0)	/* one of them may be, for the size of the search */
@@ -109,7 +138,7 @@ inline arm(i)
 	if
 	:: hot[i] ->
 #ifdef M_NAP_LATE
-		attn[i] = (attn[i] + 2) | 1;
+		ARM(i);
 		if
 		:: hot[i] && msg[i] -> found = true
 		:: else
@@ -117,7 +146,7 @@ inline arm(i)
 		if :: nap[i] = last :: ALONE(i) -> nap[i] = 0 fi;
 #else
 		if :: nap[i] = last :: ALONE(i) -> nap[i] = 0 fi;	/* [N] */
-		attn[i] = (attn[i] + 2) | 1;	/* [S] */
+		ARM(i);				/* [S] */
 		if				/* [S] */
 		:: hot[i] && msg[i] -> found = true
 		:: else
@@ -153,11 +182,18 @@ proctype set()
 			:: !found ->
 				if
 				:: atomic { pending[0] || pending[1] || kicked -> take() }
+#if defined(HOLD) && !defined(M_BRIEF_AGAIN)
+				:: !is_long && (brief[0] || brief[1]) -> is_long = true
+#endif
 				:: NOTHING
 				fi
-			:: else
+			:: else -> is_long = false
 			fi;
 			sleeper = false
+		fi;
+		if
+		:: found -> is_long = false
+		:: else
 		fi;
 		found = false
 	od

@@ -47,6 +47,11 @@ hang|wake|-DPOLLERS=2 -DDATA_THREADS=0 -DN=2 -DSIGNALS=0 -DM_NO_KICK|keeps the b
 holds|nap|-DN=3|two streams in a nap, one writer
 holds|nap|-DN=2 -DMORE=1 -DNO_LOOK|two streams in a nap, two threads that write
 holds|nap|-DN=2 -DOTHER|a stream leaves the set of a sleeper
+holds|nap|-DN=2 -DHOLD|bells held back from brief sleeps
+holds|nap|-DN=1 -DMORE=1 -DHOLD -DNO_LOOK|bells held back, two threads that write
+hang|nap|-DN=2 -DHOLD -DM_HOLD_LONG|a bell held back from a long sleep
+hang|nap|-DN=2 -DHOLD -DM_COOL_BRIEF|a stream is cold and armed for a brief sleep
+hang|nap|-DN=2 -DHOLD -DM_BRIEF_AGAIN|a brief sleep that its time does not end
 hang|nap|-DOTHER -DM_NO_KICK|its link takes the bell of the nap along
 hang|nap|-DM_COOL_NAPPING|a stream is cold and still in a nap
 hang|nap|-DM_SAME_NAP|a number is used for two naps

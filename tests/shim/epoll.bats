@@ -101,6 +101,10 @@ load run_modes
 	check epoll_mod_edge
 }
 
+@test "TCP_CORK: who sleeps gets it when the cork is out, and soon if it stays in" {
+	check corked
+}
+
 @test "full and drained streams in every mode: no room is no event, room is one" {
 	check epoll_room
 }
