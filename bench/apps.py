@@ -250,7 +250,7 @@ def pgbench(b):
             return {**figures.of_pgbench(text), **ring}
         variants = ALL if place == "free" and not b.quick else TCP
         yield Row("pgbench", f"-S -c {c}", place, variants, run, 1.2,
-                  skip=missing(f"{cluster.bin}/postgres"))
+                  skip=missing(f"{cluster.bin}/postgres"), times=b.pick(3, 1) if c > 1 else 1)
 
 
 def start_memcached(b, variant, place):
