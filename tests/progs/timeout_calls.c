@@ -175,7 +175,10 @@ static void server(int fd)
 static void client(int fd)
 {
 	static char bin[1 << 16];
+	int room = 1 << 18;
 
+	/* else the kernel makes it larger with every burst that is read, up to tcp_rmem */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	duo_await();
 	duo_warmup(fd);
 	for (int i = 0; i < 3 + duo_is_tcp(); i++) {
