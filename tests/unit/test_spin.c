@@ -212,30 +212,70 @@ static void test_a_waiter_may_have_its_own_ceiling(void **state)
 	alone(own_ceiling);
 }
 
-/* Two looks at the clock lay far apart. */
-static void quiet_after(bool same_cpu)
-{
-	struct shmfd_spin s = { 0 }, other = { 0 };
-	struct shmfd_spinner sp;
+static _Atomic bool hog_ends;
 
-	assert_true(shmfd_spin_begin(&sp, &s, same_cpu, -1));
-	sp.start = sp.last = shmfd_now_ns() - 10000000;
-	assert_false(shmfd_spin_more(&sp));
-	/* competition is the thread's: for no stream, in this way */
-	assert_false(begins(&s, same_cpu));
+static void *hog(void *arg)
+{
+	while (!hog_ends)
+		;
+	return arg;
+}
+
+/* Competition is the thread's, for all streams; who runs there says nothing of the other way. */
+static void assert_quiet(bool same_cpu)
+{
+	struct shmfd_spin other = { 0 };
+
 	assert_false(begins(&other, same_cpu));
-	/* who else runs there says nothing of the other way */
 	assert_true(begins(&other, !same_cpu));
 }
 
+/* Two looks at the clock lay far apart, as another thread had the processor. */
 static void interrupted(void)
 {
-	quiet_after(false);
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+	pthread_t thread;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	hog_ends = false;
+	assert_int_equal(pthread_create(&thread, NULL, hog, NULL), 0);
+	assert_true(shmfd_spin_begin(&sp, &s, false, -1));
+	sp.budget_ns = 2000000000;
+	while (shmfd_spin_more(&sp))
+		;
+	assert_quiet(false);
+	hog_ends = true;
+	pthread_join(thread, NULL);
+}
+
+static bool went_on;
+
+/* The same, but nobody had it: the machine below this one took it away. */
+static void stolen(void)
+{
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+
+	assert_true(shmfd_spin_begin(&sp, &s, false, -1));
+	sp.budget_ns = 2000000000;
+	assert_true(shmfd_spin_more(&sp));
+	sp.last -= 10000000;
+	went_on = shmfd_spin_more(&sp) && begins(&s, false);
 }
 
 static void yielded_to_a_third(void)
 {
-	quiet_after(true);
+	struct shmfd_spin s = { 0 };
+	struct shmfd_spinner sp;
+
+	assert_true(shmfd_spin_begin(&sp, &s, true, -1));
+	sp.start = sp.last = shmfd_now_ns() - 10000000;
+	assert_false(shmfd_spin_more(&sp));
+	assert_quiet(true);
 }
 
 /* The peer answered, but a third had a time slice before. */
@@ -254,6 +294,9 @@ static void test_a_hole_in_the_clock_keeps_this_thread_quiet(void **state)
 {
 	(void)state;
 	alone(interrupted);
+	for (int i = 0; i < 100 && !went_on; i++)	/* a switch may come in between */
+		alone(stolen);
+	assert_true(went_on);
 	alone(yielded_to_a_third);
 	alone(paid_late);
 }
