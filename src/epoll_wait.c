@@ -27,9 +27,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <string.h>
 
 #include "epoll_set.h"
 #include "kick.h"
+#include "mend.h"
 #include "pin.h"
 #include "sys.h"
 
@@ -578,14 +581,16 @@ static bool is_brief(const struct shmfd_set *e, const struct shmfd_stream *s)
  * Arms what is hot: what had an event not long ago in a nap, or briefly, and it stays hot, the
  * rest alone, and it is cold then.  Once there is an event there will be no sleep: the others
  * are looked at only, and stay hot.  Returns events; 0: nothing became ready meanwhile, sleep.
+ * @brief_too: whether any may be armed briefly, and then whether one was.
  */
-static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max, bool *ret_brief)
+static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max, bool *brief_too)
 {
+	bool may = *brief_too;
 	uint64_t nap;
 	int n = 0;
 	uint32_t next;
 
-	*ret_brief = false;
+	*brief_too = false;
 	shmfd_set_lock(e);
 	if (e->told)
 		e->is_long = false;
@@ -593,13 +598,14 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max, bool *r
 	nap = e->reach ? shmfd_nap_new() : 0;
 	for (uint32_t i = e->hot; i; i = next) {
 		struct shmfd_stream *s = shmfd_set_at(i);
-		bool naps = (uint16_t)(e->naps - s->reg.nap) < e->reach, brief = is_brief(e, s);
+		bool naps = (uint16_t)(e->naps - s->reg.nap) < e->reach;
+		bool brief = may && is_brief(e, s);
 		uint32_t bits;
 
 		next = s->reg.next;
 		if (!n) {
 			e->napping += naps;
-			*ret_brief |= brief;
+			*brief_too |= brief;
 			shmfd_ready_arm(s, s->reg.events, naps ? nap : 0, brief);
 		} else if (n >= max) {
 			break;
@@ -617,21 +623,53 @@ static int arm_all(struct shmfd_set *e, struct epoll_event *ev, int max, bool *r
 	return n;
 }
 
+/*
+ * A brief sleep, and the long one behind it.  To the host it is one wait: a signal that comes
+ * between the two stays pending, and ends the second (EINTR) if @mask, or what was open
+ * before, lets it.  As sleep_set.
+ */
+static int sleep_briefly(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t left_ns,
+			 const sigset_t *mask)
+{
+	uint64_t before = shmfd_signals_block();
+	uint32_t rang = e->rang;
+	sigset_t open = { 0 };
+	bool brief;
+	int n;
+
+	if (mask)
+		open = *mask;
+	else
+		memcpy(&open, &before, sizeof(before));
+	n = ask_kernel(e, ev, max, SHMFD_BRIEF_NS, &open);
+	e->is_long = !n && e->rang == rang;
+	if (e->is_long) {
+		brief = false;
+		n = arm_all(e, ev, max, &brief);
+		if (!n)
+			n = ask_kernel(e, ev, max, left_ns < 0 ? -1 : left_ns - SHMFD_BRIEF_NS,
+				       &open);
+	}
+	shmfd_signals_restore(before);
+	return n;
+}
+
 /* Sleeps in the kernel's set.  Events or -errno; 0: look again. */
 static int sleep_set(struct shmfd_set *e, struct epoll_event *ev, int max, int64_t left_ns,
 		     const sigset_t *mask)
 {
-	uint32_t rang = e->rang;
-	bool brief;
+	bool longer = left_ns < 0 || left_ns > SHMFD_BRIEF_NS;
+	/* longer, it is two sleeps, and signals have to wait in between */
+	bool brief = !longer || (!shmfd_signals_free &&
+				 !(mask && shmfd_is_bad_pointer(mask, sizeof(*mask))));
 	int n;
 
 	fetch_add_acq_rel(&e->sleepers, 1); /* [epoll_wait.S] */
 	n = arm_all(e, ev, max, &brief);
-	if (!n) {
-		brief = brief && (left_ns < 0 || left_ns > SHMFD_BRIEF_NS);
-		n = ask_kernel(e, ev, max, brief ? SHMFD_BRIEF_NS : left_ns, mask);
-		e->is_long = brief && !n && e->rang == rang;
-	}
+	if (!n && brief && longer)
+		n = sleep_briefly(e, ev, max, left_ns, mask);
+	else if (!n)
+		n = ask_kernel(e, ev, max, left_ns, mask);
 	fetch_sub_acq_rel(&e->sleepers, 1);
 	return n;
 }

@@ -65,10 +65,14 @@ static bool holds_back(const struct shmfd_stream *s)
 
 void shmfd_send_tell(struct shmfd_stream *s)
 {
-	if (unlikely(holds_back(s)))
+	if (unlikely(load_relaxed(&s->rings->corked))) {
+		/* before the look: a handler may push now */
 		store_relaxed(&s->rings->held, 1);
-	else
-		shmfd_send_wake(s);
+		fence_signal();
+		if (holds_back(s))
+			return;
+	}
+	shmfd_send_wake(s);
 }
 
 void shmfd_send_cork(struct shmfd_stream *s)
@@ -76,7 +80,9 @@ void shmfd_send_cork(struct shmfd_stream *s)
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	struct shmfd_dir *d;
 
-	if (!s->seg || load_relaxed(&s->rings->corked) || shmfd_lock(rec, &rec->tx_lock))
+	/* another process may take the cork out: its stream goes back */
+	if (!s->seg || !shmfd_stream_is_user(s) || load_relaxed(&s->rings->corked) ||
+	    shmfd_lock(rec, &rec->tx_lock))
 		return;
 	d = s->rings->tx.dir;
 	store_relaxed(&s->rings->corked, load_relaxed(&rec->ring_tx_bytes) + 1);
@@ -89,16 +95,18 @@ void shmfd_send_push(struct shmfd_stream *s, bool uncork)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 
-	if (!s->seg || !load_relaxed(&s->rings->corked))
+	bool locked;
+
+	if (!s->seg || !shmfd_stream_is_user(s) || !load_relaxed(&s->rings->corked))
 		return;
 	if (uncork)
 		store_relaxed(&s->rings->corked, 0);
-	/* in a handler that interrupted a send: the brief sleep ends by itself */
-	if (shmfd_lock(rec, &rec->tx_lock))
-		return;
+	/* not in a handler that interrupted a send */
+	locked = !shmfd_lock(rec, &rec->tx_lock);
 	if (load_relaxed(&s->rings->held))
 		shmfd_send_wake(s);
-	shmfd_unlock(rec, &rec->tx_lock);
+	if (locked)
+		shmfd_unlock(rec, &rec->tx_lock);
 }
 
 static inline bool is_frozen(struct shmfd_stream *s)

@@ -397,10 +397,10 @@ static inline void shmfd_stream_arm(struct shmfd_stream *s, uint64_t nap, bool b
 {
 	counter_add(&s->rings->armed, 1);	/* a count lost among threads is one bell of 270 */
 	store_relaxed(&s->rings->rx.dir->nap, nap); /* [wait.N] before the CAS */
-	shmfd_sleep_set(&s->rings->rx.dir->attn, brief); /* [wait.S] */
-	/* a thread that raised it before this look may have armed the word before us [wait.S] */
-	if (brief && load_seq_cst(&s->pollers) & (SHMFD_IN_SET - 1))
-		shmfd_sleep_set(&s->rings->rx.dir->attn, false); /* [wait.S] */
+	if (brief)
+		shmfd_sleep_set_brief(&s->rings->rx.dir->attn, &s->pollers); /* [wait.S] */
+	else
+		shmfd_sleep_set(&s->rings->rx.dir->attn); /* [wait.S] */
 }
 
 /* The peer may hold bells back. */
@@ -412,7 +412,7 @@ static inline bool shmfd_stream_peer_holds(const struct shmfd_stream *s)
 static inline void shmfd_stream_arm_room(struct shmfd_stream *s)
 {
 	counter_add(&s->rings->armed, 1);
-	shmfd_sleep_set(&s->rings->tx.dir->room_sleep, false); /* [wait.S] */
+	shmfd_sleep_set(&s->rings->tx.dir->room_sleep); /* [wait.S] */
 }
 
 /* Of a stream that has left: without rings there is nothing that its data calls would

@@ -129,14 +129,28 @@ static inline uint32_t shmfd_wait_turn(struct shmfd_wait *w)
 /* As long as the kernel holds back what is corked (tcp(7)). */
 #define SHMFD_BRIEF_NS	200000000ll
 
-static inline void shmfd_sleep_set(_Atomic uint32_t *word, bool brief)
+static inline void shmfd_sleep_set(_Atomic uint32_t *word)
 {
-	uint32_t how = brief ? SHMFD_SLEEP | SHMFD_BRIEF : SHMFD_SLEEP;
 	uint32_t old = load_relaxed(word);
 
 	/* [wait.S] */
-	while (!cas_seq_cst(word, &old, ((old + SHMFD_SLEEP_ONE) & ~SHMFD_BRIEF) | how))
+	while (!cas_seq_cst(word, &old, ((old + SHMFD_SLEEP_ONE) & ~SHMFD_BRIEF) | SHMFD_SLEEP))
 		;
+}
+
+/* The same for a brief sleep.  @others counts those that sleep long under the word, in its
+ * lower half; they raise it first.  Beside any of them the word says a long sleep: one that
+ * comes behind the look at them makes the CAS fail, or finds a brief one and changes it. */
+static inline void shmfd_sleep_set_brief(_Atomic uint32_t *word, _Atomic uint32_t *others)
+{
+	uint32_t old, new;
+
+	do {
+		old = load_seq_cst(word); /* [wait.S] */
+		new = ((old + SHMFD_SLEEP_ONE) & ~SHMFD_BRIEF) | SHMFD_SLEEP;
+		if (!(load_seq_cst(others) & 0xffffu)) /* [wait.S] */
+			new |= SHMFD_BRIEF;
+	} while (!cas_seq_cst(word, &old, new)); /* [wait.S] */
 }
 
 /* Wakes who sleeps on @word, after a publication that was a full fence.  @nap: what it is

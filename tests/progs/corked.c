@@ -13,13 +13,15 @@ enum {
 	ROUNDS = 20,
 	ROUND_MS = 150,		/* less than the kernel, and we, hold anything back */
 	LONG_MS = 300,		/* more */
+	SIGNAL_MS = 150,	/* into each wait with a mask */
 	PART = 8,
 	MUCH = 1 << 20,
 };
 
-enum way { LEVEL, EDGE, BESIDE_POLL, POLL, RECEIVE, WAYS };
+enum way { LEVEL, EDGE, BESIDE_POLL, MASKED, POLL, RECEIVE, WAYS };
 static const char *const names[WAYS] = {
-	"epoll", "epoll, edges", "epoll, and a thread in poll", "poll", "read",
+	"epoll", "epoll, edges", "epoll, and a thread in poll", "epoll, a signal blocked meanwhile",
+	"poll", "read",
 };
 
 /* ---- the writer ---------------------------------------------------------- */
@@ -94,11 +96,44 @@ static void server(int fd)
 
 /* ---- the reader ---------------------------------------------------------- */
 
+static int watched;
+static volatile sig_atomic_t early;
+
+/* Blocked in the wait, it comes when there is something. */
+static void on_signal(int number)
+{
+	int there = 0;
+
+	(void)number;
+	early += ioctl(watched, FIONREAD, &there) || !there;
+}
+
+static void wait_masked(int fd, int set)
+{
+	struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec in = {.it_value.tv_nsec = SIGNAL_MS * 1000000};
+	struct epoll_event event;
+	sigset_t mask;
+	timer_t timer;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	watched = fd;
+	signal(SIGUSR1, on_signal);
+	if (timer_create(CLOCK_MONOTONIC, &how, &timer) || timer_settime(timer, 0, &in, NULL))
+		die("timer");
+	if (epoll_pwait(set, &event, 1, -1, &mask) != 1)
+		die("epoll_pwait");
+	timer_delete(timer);
+}
+
 static void wait_for(enum way way, int fd, int set)
 {
 	struct epoll_event event;
 
-	if (way == POLL)
+	if (way == MASKED)
+		wait_masked(fd, set);
+	else if (way == POLL)
 		duo_poll(fd, POLLIN, -1);
 	else if (way != RECEIVE && epoll_wait(set, &event, 1, -1) != 1)
 		die("epoll_wait");
@@ -145,7 +180,7 @@ static void client(int fd)
 		fd = duo_another_warm();
 		poller.fd = fd;
 		duo_set_nonblock(fd, way == EDGE);
-		if (way <= BESIDE_POLL)
+		if (way <= MASKED)
 			duo_set_ctl(set, EPOLL_CTL_ADD, fd,
 				    EPOLLIN | (way == EDGE ? EPOLLET : 0), 0);
 		if (way == BESIDE_POLL)
@@ -166,6 +201,7 @@ static void client(int fd)
 		close(fd);
 		close(set);
 	}
+	say("signals in a wait that blocks them: %d", (int)early);
 }
 
 DUO_PROGRAM(.description = "a corked writer and readers that sleep", .traits = DUO_TCP,

@@ -346,7 +346,7 @@ static void *taker(void *arg)
 	while (seen < ITEMS) {
 		uint32_t turn = shmfd_wait_turn(&here), now;
 
-		shmfd_sleep_set(&word, false);
+		shmfd_sleep_set(&word);
 		now = load_seq_cst(&published);
 		if (now != seen) {
 			seen = now;
@@ -388,11 +388,16 @@ static void test_a_long_sleep_is_seen_as_one_also_behind_a_brief_one(void **stat
 {
 	_Atomic uint32_t w = 0x300;	/* the owner's bits */
 
+	_Atomic uint32_t others = 0x10000;	/* the upper half counts something else */
+
 	(void)state;
-	shmfd_sleep_set(&w, true);
+	shmfd_sleep_set_brief(&w, &others);
 	assert_int_equal(load_relaxed(&w), 0x300 | SHMFD_SLEEP | SHMFD_BRIEF | SHMFD_SLEEP_ONE);
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_int_equal(load_relaxed(&w), 0x300 | SHMFD_SLEEP | 2 * SHMFD_SLEEP_ONE);
+	others++;
+	shmfd_sleep_set_brief(&w, &others);
+	assert_int_equal(load_relaxed(&w), 0x300 | SHMFD_SLEEP | 3 * SHMFD_SLEEP_ONE);
 }
 
 static void test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen(void **state)
@@ -403,21 +408,21 @@ static void test_sleep_word_is_cleared_only_for_the_sleep_that_was_seen(void **s
 	(void)state;
 	assert_false(shmfd_sleep_wake(&w, 0, 0x300, links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 0);
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
 	assert_int_equal(seen & 0xffff, 0x301);
 	assert_true(shmfd_sleep_wake(&w, 0, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & 0xffff, 0x300);
 	assert_int_equal(shmfd_wait_drain(&here), 1);
 	/* a later sleep is not the one that was seen */
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	seen = load_relaxed(&w);
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_true(shmfd_sleep_wake(&w, 0, seen, links[1]));
 	assert_int_equal(load_relaxed(&w) & SHMFD_SLEEP, SHMFD_SLEEP);
 	/* the count goes round and spoils nothing */
 	for (int i = 0; i < 70000; i++)
-		shmfd_sleep_set(&w, false);
+		shmfd_sleep_set(&w);
 	assert_int_equal(load_relaxed(&w) & 0xffff, 0x301);
 }
 
@@ -432,23 +437,23 @@ static void test_a_nap_is_rung_for_once_by_whom_it_concerns(void **state)
 	assert_true(!shmfd_nap_key(0, nap) && !shmfd_nap_key(7, 0));
 	assert_false(shmfd_nap_key(1u << 24, nap));
 	assert_true(shmfd_nap_key(7, nap) != shmfd_nap_key(8, nap));
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_true(shmfd_sleep_wake(&w, shmfd_nap_key(7, nap), load_relaxed(&w), links[1]));
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_false(shmfd_sleep_wake(&w, shmfd_nap_key(7, nap), load_relaxed(&w), links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 1);
 	/* another that repeats the number has its own bell, and so has who sleeps alone */
 	assert_true(shmfd_sleep_wake(&w, shmfd_nap_key(8, nap), load_relaxed(&w), links[1]));
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_true(shmfd_sleep_wake(&w, 0, load_relaxed(&w), links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 2);
 	/* no bell was taken: not rung for */
 	shmfd_nap_init(last - 1);
 	nap = shmfd_nap_key(7, shmfd_nap_new());
 	assert_true(nap == shmfd_nap_key(7, last));
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	shmfd_sleep_wake(&w, nap, load_relaxed(&w), -1);
-	shmfd_sleep_set(&w, false);
+	shmfd_sleep_set(&w);
 	assert_true(shmfd_sleep_wake(&w, nap, load_relaxed(&w), links[1]));
 	assert_int_equal(shmfd_wait_drain(&here), 1);
 	/* numbers go round, past 0 */
