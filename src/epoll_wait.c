@@ -44,7 +44,7 @@
 #define MS_NS		1000000
 #define NAP_WORTH	32	/* streams in a nap, for each event beside the first */
 #define REACH_MOST	64
-#define BRIEF_NAPS	4u
+#define BRIEF_NAPS	4u	/* sleeps since a stream had an event: then its sleep is long */
 /* all of them are taken then; the link takes some 270, fewer where an operator has lowered
  * net.core.wmem_default */
 #define BELLS_UNREAD	SHMFD_WAIT_DRAIN_MOST

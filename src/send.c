@@ -94,7 +94,6 @@ void shmfd_send_cork(struct shmfd_stream *s)
 void shmfd_send_push(struct shmfd_stream *s, bool uncork)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-
 	bool locked;
 
 	if (!s->seg || !shmfd_stream_is_user(s) || !load_relaxed(&s->rings->corked))

@@ -96,8 +96,7 @@ static bool has_competition(void)
 		return true;
 	if (now - busy.checked < RUSAGE_EVERY_NS)
 		return false;
-	/* switches since long ago say nothing of now: a server that was saturated a
-	 * second ago would not spin for its next client for another second */
+	/* what was long ago says nothing of now */
 	stale = now - busy.checked > STALE_NS;
 	cpus_allowed = 0;	/* affinity may have changed */
 	busy.checked = now;
@@ -106,17 +105,17 @@ static bool has_competition(void)
 	delta = ru.ru_nivcsw - busy.nivcsw - busy.yielded;
 	busy.yielded = 0;
 	busy.nivcsw = ru.ru_nivcsw;
-	if (stale)
-		return false;
-	/* by itself a switch says little: the kernel's own threads run for microseconds, several
-	 * in a row (seen: 20 ms without spins, three times in 130 ms of a quiet machine) */
-	if (!delta && busy.spin.penalty_ns > PENALTY_MIN_NS)
+	/* none is good news; one by itself is no bad: the kernel's own threads run for
+	 * microseconds, several in a row (once two within 5 ms were a reason: 20 ms without
+	 * spins, up to three times in 130 ms of a quiet machine) */
+	if (!stale && !delta && busy.spin.penalty_ns > PENALTY_MIN_NS)
 		busy.spin.penalty_ns /= 2;
 	return false;
 }
 
-/* A hole between two looks: did another thread run here?  If not, the machine below had taken
- * the processor from all of us, and nobody is the better for our sleep. */
+/* A hole between two looks: did another thread run here, since has_competition() last counted?
+ * If not, the machine below had taken the processor from all of us, and nobody is the better
+ * for our sleep. */
 static bool was_switched(void)
 {
 	struct rusage ru;
