@@ -105,6 +105,10 @@ load run_modes
 	check corked
 }
 
+@test "TCP_CORK: a signal ends the wait, and what a handler or a child takes out is told" {
+	check corked_signals
+}
+
 @test "full and drained streams in every mode: no room is no event, room is one" {
 	check epoll_room
 }
