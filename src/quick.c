@@ -129,26 +129,18 @@ ssize_t shmfd_recv_quick(struct shmfd_stream *s, void *buf, size_t len, bool don
 void shmfd_recv_lag(struct shmfd_stream *s)
 {
 	const struct shmfd_record *rec = shmfd_stream_record(s);
+	struct shmfd_rings *r = s->rings;
 	/* relaxed: hints */
 	uint64_t sent = load_relaxed(&rec->ring_tx_bytes);
 	uint64_t taken = load_relaxed(&rec->ring_rx_bytes);
+	uint32_t most = taken - r->lag_taken >= BULK_BYTES ? BULK_MOST : LAG_MOST;
+	uint32_t lag = r->lag + most / LAG_STEPS;
 
-	if (s->rings->lag_sent != sent) {	/* it answers: the next one waits for us */
-		s->rings->lag_sent = sent;
-		s->rings->lag = 0;
-	}
-	s->rings->lag_most = taken - s->rings->lag_taken >= BULK_BYTES ? BULK_MOST : LAG_MOST;
-	s->rings->lag_taken = taken;
-	for (uint32_t i = s->rings->lag; i; i--)
+	if (r->lag_sent != sent || r->lag_rounds > SOON_ROUNDS)
+		lag = 0;	/* it answers, the next one waits for us; or nothing came soon */
+	r->lag_sent = sent;
+	r->lag_taken = taken;
+	r->lag = (uint16_t)(lag < most ? lag : most);
+	for (uint32_t i = r->lag; i; i--)
 		cpu_pause();
-}
-
-void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds)
-{
-	if (rounds > SOON_ROUNDS)
-		s->rings->lag = 0;
-	else if (s->rings->lag < s->rings->lag_most)
-		s->rings->lag = (uint16_t)(s->rings->lag + s->rings->lag_most / LAG_STEPS);
-	else
-		s->rings->lag = s->rings->lag_most;
 }

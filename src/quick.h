@@ -41,11 +41,16 @@ bool shmfd_recv_is_over(struct shmfd_stream *s);
 /* What a lag takes at most, about; a shorter spin has none. */
 #define SHMFD_LAG_NS	10000u
 /*
- * Before a receiver on another processor than its writer begins to look, and after:
- * after @rounds of looks it found something, or UINT32_MAX: nothing.
+ * Before a receiver on another processor than its writer begins to look, and after: it found
+ * something after @rounds of looks, or UINT32_MAX: nothing.  That is only noted, as whoever
+ * sent it waits for an answer; the next lag makes something of it.
  * Concurrency: any threads; what is remembered is a hint.
  */
 void shmfd_recv_lag(struct shmfd_stream *s);
-void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds);
+
+static inline void shmfd_recv_lag_found(struct shmfd_stream *s, uint32_t rounds)
+{
+	s->rings->lag_rounds = rounds;
+}
 
 #endif

@@ -10,8 +10,6 @@
 #include <sys/rseq.h>
 #include <time.h>
 
-#include "atomic.h"
-
 #define SHORT_BLOCK_NS	200000		/* a sleep that a spin might have saved */
 /* Shares of spins in vain, in 1/256: off above the one, on again below the other. */
 #define VAIN_OFF	96u
@@ -203,7 +201,7 @@ bool shmfd_spin_more(struct shmfd_spinner *sp)
 	return now - sp->start <= sp->budget_ns;
 }
 
-void shmfd_spin_paid(const struct shmfd_spinner *sp)
+void shmfd_spin_learn(const struct shmfd_spinner *sp)
 {
 	struct shmfd_tries *t = sp->tried;
 	uint32_t vain;
@@ -215,7 +213,7 @@ void shmfd_spin_paid(const struct shmfd_spinner *sp)
 	}
 	/* once, here and below: threads share it */
 	vain = t->in_vain;
-	vain -= vain / VAIN_WEIGHT;
+	vain -= (vain + VAIN_WEIGHT - 1) / VAIN_WEIGHT;	/* to 0 */
 	t->in_vain = (uint16_t)vain;
 	t->distance = vain < VAIN_ON ? 0 : t->distance / 2;
 	t->skip = t->distance;

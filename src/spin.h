@@ -41,6 +41,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "atomic.h"
+
 /* What came of one way of it. */
 struct shmfd_tries {
 	uint16_t in_vain;		/* share of the latest ones, in 1/256 */
@@ -70,8 +72,15 @@ bool shmfd_spin_begin(struct shmfd_spinner *sp, struct shmfd_spin *s, bool same_
 		      int64_t limit_ns);
 /* After some looks: looks at the clock, or yields.  False: sleep now. */
 bool shmfd_spin_more(struct shmfd_spinner *sp);
-/* Something was found. */
-void shmfd_spin_paid(const struct shmfd_spinner *sp);
+/* Something was found: whoever sent it waits for an answer, and most spins teach nothing. */
+void shmfd_spin_learn(const struct shmfd_spinner *sp);
+
+static inline void shmfd_spin_paid(const struct shmfd_spinner *sp)
+{
+	if (unlikely(!sp->budget_ns || sp->tried->in_vain || sp->tried->distance))
+		shmfd_spin_learn(sp);
+}
+
 /* @sp was followed by a sleep; it ended @block_ns after it began. */
 void shmfd_spin_slept(const struct shmfd_spinner *sp, int64_t block_ns);
 
