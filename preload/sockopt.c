@@ -2,14 +2,15 @@
 
 /*
  * getsockopt, setsockopt, ioctl.  Ours: the error that a ring has to report,
- * time-outs, byte counts, O_NONBLOCK.  Options that the rings do not have make
- * the stream retreat.
+ * time-outs, byte counts, O_NONBLOCK, TCP_CORK.  Options that the rings do not have
+ * make the stream retreat.
  */
 #include "shim.h"
 
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #ifndef SO_PASSPIDFD
 #define SO_PASSPIDFD	76
@@ -41,12 +42,11 @@ static bool needs_kernel(int level, int name)
 	return false;
 }
 
-static void cork_or_push(struct shmfd_stream *s, int name, int on)
+/* True: done without the kernel. */
+static bool cork_is_kept(struct shmfd_stream *s, const void *val, socklen_t len)
 {
-	if (name == TCP_CORK && on)
-		shmfd_send_cork(s);
-	else if (name == TCP_CORK || on)
-		shmfd_send_push(s, name == TCP_CORK);
+	return len >= sizeof(int) && !shmfd_is_bad_pointer(val, sizeof(int)) &&
+		shmfd_cork(s, *(const int *)val);
 }
 
 int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
@@ -60,15 +60,30 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 			shmfd_fd_set(fd, SHMFD_FD_SOCKET);
 		return real.setsockopt(fd, level, name, val, len);
 	}
+	if (level == IPPROTO_TCP && name == TCP_CORK && cork_is_kept(s, val, len))
+		return (int)shim_put(s, 0);
 	if (needs_kernel(level, name))
 		shmfd_stream_retreat(s, SHMFD_WHY_OPTION);
 	ret = (int)shim_outcome(real.setsockopt(fd, level, name, val, len));
-	if (!ret && level == IPPROTO_TCP && (name == TCP_CORK || name == TCP_NODELAY))
-		cork_or_push(s, name, *(const int *)val);
+	if (!ret && level == IPPROTO_TCP && name == TCP_CORK)
+		shmfd_cork_told(s, *(const int *)val);
+	if (!ret && level == IPPROTO_TCP && name == TCP_NODELAY && *(const int *)val)
+		shmfd_cork_push(s);
 	if (!ret && level == SOL_SOCKET &&
 	    (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_BUSY_POLL))
 		shmfd_stream_sync_options(s, fd);
 	return (int)shim_put(s, ret);
+}
+
+/* The first @len bytes of an int, as the kernel wrote them. */
+static void tell_cork(struct shmfd_stream *s, void *val, socklen_t len)
+{
+	int in = 0;
+
+	len = len < sizeof(in) ? len : sizeof(in);
+	memcpy(&in, val, len);
+	in = shmfd_cork_is_in(s, in);
+	memcpy(val, &in, len);
 }
 
 int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
@@ -81,6 +96,8 @@ int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 	ret = (int)shim_outcome(real.getsockopt(fd, level, name, val, len));
 	if (!ret && level == SOL_SOCKET && name == SO_ERROR && *len >= sizeof(int))
 		*(int *)val = shmfd_socket_error(s, *(int *)val);
+	if (!ret && level == IPPROTO_TCP && name == TCP_CORK)
+		tell_cork(s, val, *len);
 	return (int)shim_put(s, ret);
 }
 

@@ -181,6 +181,7 @@ static bool leave_rings(struct shmfd_stream *s, const struct leaving *l)
 	leave_rx(s, l);
 	shmfd_unlock(rec, &rec->rx_lock);
 	leave_tx(s, l);
+	shmfd_cork_leave(s, l->fd);
 	shmfd_unlock(rec, &rec->tx_lock);
 	/* before a close: the peer asks the kernel from then on, which knows when */
 	fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_LEFT); /* [stream.X] */

@@ -75,39 +75,6 @@ void shmfd_send_tell(struct shmfd_stream *s)
 	shmfd_send_wake(s);
 }
 
-void shmfd_send_cork(struct shmfd_stream *s)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	struct shmfd_dir *d;
-
-	/* another process may take the cork out: its stream goes back */
-	if (!s->seg || !shmfd_stream_is_user(s) || load_relaxed(&s->rings->corked) ||
-	    shmfd_lock(rec, &rec->tx_lock))
-		return;
-	d = s->rings->tx.dir;
-	store_relaxed(&s->rings->corked, load_relaxed(&rec->ring_tx_bytes) + 1);
-	if (!(load_relaxed(&d->w_flags) & SHMFD_W_HOLDS))
-		fetch_or_seq_cst(&d->w_flags, SHMFD_W_HOLDS); /* [stream.X] */
-	shmfd_unlock(rec, &rec->tx_lock);
-}
-
-void shmfd_send_push(struct shmfd_stream *s, bool uncork)
-{
-	struct shmfd_record *rec = shmfd_stream_record(s);
-	bool locked;
-
-	if (!s->seg || !shmfd_stream_is_user(s) || !load_relaxed(&s->rings->corked))
-		return;
-	if (uncork)
-		store_relaxed(&s->rings->corked, 0);
-	/* not in a handler that interrupted a send */
-	locked = !shmfd_lock(rec, &rec->tx_lock);
-	if (load_relaxed(&s->rings->held))
-		shmfd_send_wake(s);
-	if (locked)
-		shmfd_unlock(rec, &rec->tx_lock);
-}
-
 static inline bool is_frozen(struct shmfd_stream *s)
 {
 	return shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_FROZEN;

@@ -550,12 +550,17 @@ void shmfd_send_wake(struct shmfd_stream *s);
 /* The same after a record; it may hold the bell back (wait.h, H).  Under tx_lock. */
 void shmfd_send_tell(struct shmfd_stream *s);
 /*
- * The host has set TCP_CORK, which holds what follows back until it is cleared, or pushes
- * what is held.  Here it only holds bells back: a reader that looks has all there is.
+ * TCP_CORK (cork.c).  The host sets it to @in: true if the library keeps that, false if the
+ * kernel is to be told, and told() then called.  push: TCP_NODELAY was set, which sends what
+ * is held.  is_in: what the host is to read where the kernel says @kernels.  leave: the
+ * kernel answers for it from now on; @fd reaches the socket; under tx_lock.
  * Concurrency: any threads.  Source: tcp(7); net/ipv4/tcp.c, __tcp_sock_set_cork.
  */
-void shmfd_send_cork(struct shmfd_stream *s);
-void shmfd_send_push(struct shmfd_stream *s, bool uncork);
+bool shmfd_cork(struct shmfd_stream *s, bool in);
+void shmfd_cork_told(struct shmfd_stream *s, bool in);
+void shmfd_cork_push(struct shmfd_stream *s);
+int shmfd_cork_is_in(struct shmfd_stream *s, int kernels);
+void shmfd_cork_leave(struct shmfd_stream *s, int fd);
 /* Rings the writer of the rx direction if it sleeps and has room.  Under rx_lock. */
 void shmfd_recv_wake(struct shmfd_stream *s);
 

@@ -196,6 +196,13 @@ enum shmfd_mode {
 	SHMFD_MODE_RESEND = 3,	/* tx: unread ring bytes go by kernel first */
 };
 
+/* Who keeps TCP_CORK (cork.c). */
+enum shmfd_cork {
+	SHMFD_CORK_KERNEL = 0,
+	SHMFD_CORK_OUT	  = 1,
+	SHMFD_CORK_IN	  = 2,
+};
+
 /* Why a stream is where it is.  Words in src/report.c. */
 enum shmfd_reason {
 	SHMFD_WHY_NONE = 0,
@@ -290,6 +297,7 @@ struct shmfd_record {
 	uint32_t since_look;		/* records since the link was looked at */
 	_Atomic uint32_t tx_inflight;	/* calls inside a kernel send */
 	uint32_t lap;			/* bytes of the ring in use (ring.h); 0: as at first */
+	_Atomic uint32_t cork;		/* enum shmfd_cork */
 	_Alignas(64) _Atomic uint64_t kernel_tx_bytes;
 	_Atomic uint64_t kernel_tx_msgs;
 	_Atomic uint64_t ring_tx_bytes;

@@ -45,6 +45,10 @@ load run_modes
 	check tcp_options
 }
 
+@test "TCP_CORK keeps its value, whoever asks, and holds nothing back once it is out" {
+	check cork_kept
+}
+
 @test "urgent data: who waits for it, two of them, in line, on AF_UNIX" {
 	check urgent_more
 }
