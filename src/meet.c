@@ -265,6 +265,8 @@ static struct next step_first(struct shmfd_stream *s, struct shmfd_record *rec, 
 	enum shmfd_reason why;
 	bool self = shmfd_stream_has_partner(s);
 
+	if (unlikely(load_acquire(&rec->holders) != 1))
+		shmfd_table_drop_gone(shmfd_stream_index(s));
 	if (self || load_acquire(&rec->holders) != 1) {
 		store_relaxed(&rec->reason, self ? SHMFD_WHY_SELF : SHMFD_WHY_SHARED);
 		later(rec, 8ull << (rec->tries < 12 ? rec->tries++ : 12));

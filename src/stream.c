@@ -76,6 +76,8 @@ void shmfd_stream_fork_failed(void)
 
 void shmfd_stream_fork_child(bool counted)
 {
+	int signs = -1;		/* not asked yet */
+
 	*shmfd_not_forked = 1;
 	shmfd_pid = (uint32_t)getpid();
 	shmfd_tid_cached = 0;
@@ -89,7 +91,9 @@ void shmfd_stream_fork_child(bool counted)
 		rec = shmfd_table_record(i);
 		if (!counted)
 			fetch_add_acq_rel(&rec->holders, 1);
-		store_relaxed(&rec->holder_pid[0], shmfd_pid);
+		if (signs < 0)
+			signs = shmfd_table_sign(shmfd_pid);
+		s->joined = signs && shmfd_table_join(i, shmfd_pid) ? shmfd_pid : 0;
 		/* the threads that used it stayed behind */
 		if (load_relaxed(&s->rings->wait.blocked)) {
 			store_relaxed(&s->rings->wait.turn, 0);
@@ -286,11 +290,21 @@ static void reset_peer(struct shmfd_stream *s, int fd)
 		shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+/* No other process has it any more. */
+static bool is_last_holder(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	if (unlikely(load_acquire(&rec->holders) != 1))
+		shmfd_table_drop_gone(shmfd_stream_index(s));
+	return load_acquire(&rec->holders) == 1;
+}
+
 /* Leaves the rings for the last close; @fd still reaches the kernel socket. */
 static void part(struct shmfd_stream *s, int fd)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
-	bool last = load_acquire(&rec->holders) == 1;
+	bool last = is_last_holder(s);
 
 	store_relaxed(&s->parted, SHMFD_PARTED);
 	if (load_relaxed(&rec->user_pid) == shmfd_pid)
@@ -368,6 +382,7 @@ static void finish(struct shmfd_stream *s)
 {
 	uint32_t index = shmfd_stream_index(s);
 	struct shmfd_record *rec = shmfd_table_record(index);
+	uint32_t joined;
 
 	if (unlikely(shmfd_ready_is_looking(s))) {
 		let_go(s);
@@ -384,11 +399,11 @@ static void finish(struct shmfd_stream *s)
 	if (s->seg)
 		shmfd_segment_unmap(s->seg, s->rings->rx.cap);
 	forget_rings(s->rings);
+	joined = s->joined;
 	memset(s, 0, offsetof(struct shmfd_stream, rings));
 	if (load_relaxed(&rec->user_pid) == shmfd_pid)
 		store_relaxed(&rec->user_pid, 0);
-	if (fetch_sub_acq_rel(&rec->holders, 1) == 1)
-		shmfd_table_free(index);
+	shmfd_table_leave(index, joined);
 }
 
 void shmfd_stream_finish(struct shmfd_stream *s)
@@ -468,7 +483,7 @@ void shmfd_stream_exit(void)
 		while (s && (fd = other_number(s)) >= 0) {
 			shmfd_fd_set(fd, SHMFD_FD_NONE);
 			if (fetch_sub_acq_rel(&s->numbers, 1) == 1)
-				fetch_sub_acq_rel(&rec->holders, 1);
+				shmfd_table_leave(i, s->joined);
 		}
 		if (s)
 			shmfd_stream_put(s);

@@ -160,6 +160,7 @@ struct shmfd_stream {
 	struct shmfd_reg reg;
 	_Atomic uint32_t pollers;	/* sleepers beside single calls: threads in poll or
 					 * select; SHMFD_IN_SET: a set may sleep on it */
+	uint32_t joined;	/* got by fork: by this id the record lists us, or 0 (table.h) */
 	/* last: once set, it stays, whoever still looks */
 	struct shmfd_rings *rings;
 };

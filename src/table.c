@@ -8,13 +8,15 @@
 #include "table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "atomic.h"
 #include "fdmap.h"
+#include "mend.h"
 #include "segment.h"
 #include "spin.h"
 #include "sys.h"
@@ -26,6 +28,7 @@ enum { MAKING = 1, MADE };
 
 struct shmfd_table *shmfd_table;
 static _Atomic uint32_t making;	/* 0, MAKING or MADE */
+static int table_fd;		/* once there is a table */
 /* Streams that stay with the kernel unasked, after a look found no free record. */
 static _Atomic uint32_t skip;
 
@@ -47,29 +50,108 @@ static int make(void)
 	t->magic = SHMFD_TABLE_MAGIC;
 	t->version = SHMFD_LAYOUT_VERSION;
 	t->record_nr = SHMFD_TABLE_RECORDS;
+	table_fd = fd;
 	shmfd_table = t;
 	return 0;
 }
 
-/* A record whose other holders were killed before they could let go. */
-static bool is_orphan(struct shmfd_record *rec)
-{
-	int pid = (int)load_relaxed(&rec->holder_pid[0]);
+#define HOLDER_IDS	(sizeof(((struct shmfd_record *)0)->holder_pid) / sizeof(uint32_t))
 
-	return load_acquire(&rec->used) == 1 && !load_acquire(&rec->user_pid) &&
-		load_acquire(&rec->holders) == 1 && pid > 0 &&
-		kill(pid, 0) && errno == ESRCH;
+/* The byte of a process.  @cmd is F_SETLK or F_GETLK. */
+static int lock_byte(int cmd, uint32_t pid, struct flock *l)
+{
+	*l = (struct flock){
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)pid, .l_len = 1,
+	};
+	return shmfd_sys.fcntl(table_fd, cmd, (long)(uintptr_t)l);
+}
+
+static bool is_gone(uint32_t pid)
+{
+	struct flock l;
+
+	return pid != (uint32_t)getpid() && !shmfd_signals_free &&
+		!lock_byte(F_GETLK, pid, &l) && l.l_type == F_UNLCK;
+}
+
+/* One holder less. */
+static void subtract(uint32_t index)
+{
+	if (fetch_sub_acq_rel(&shmfd_table_record(index)->holders, 1) == 1)
+		shmfd_table_free(index);
+}
+
+/* Takes @pid out; true: we did. */
+static bool take_out(struct shmfd_record *rec, uint32_t pid)
+{
+	for (size_t i = 0; i < HOLDER_IDS; i++) {
+		uint32_t id = pid;
+
+		if (cas_acquire(&rec->holder_pid[i], &id, 0)) /* [table.H] */
+			return true;
+	}
+	return false;
+}
+
+void shmfd_table_drop_gone(uint32_t index)
+{
+	struct shmfd_record *rec = shmfd_table_record(index);
+	int saved = errno;
+
+	for (size_t i = 0; i < HOLDER_IDS; i++) {
+		uint32_t pid = load_acquire(&rec->holder_pid[i]); /* [table.H] */
+
+		/* [table.H] */
+		if (pid && is_gone(pid) && cas_acquire(&rec->holder_pid[i], &pid, 0))
+			subtract(index);
+	}
+	errno = saved;
+}
+
+static bool write_id(struct shmfd_record *rec, uint32_t pid)
+{
+	for (size_t i = 0; i < HOLDER_IDS; i++) {
+		uint32_t none = 0;
+
+		if (cas_acquire(&rec->holder_pid[i], &none, pid)) /* [table.H] */
+			return true;
+	}
+	return false;
+}
+
+bool shmfd_table_sign(uint32_t pid)
+{
+	int saved = errno;
+	struct flock l;
+	bool done = !shmfd_signals_free && !lock_byte(F_SETLK, pid, &l);
+
+	errno = saved;
+	return done;
+}
+
+bool shmfd_table_join(uint32_t index, uint32_t pid)
+{
+	struct shmfd_record *rec = shmfd_table_record(index);
+
+	if (write_id(rec, pid))
+		return true;
+	shmfd_table_drop_gone(index);
+	return write_id(rec, pid);
+}
+
+void shmfd_table_leave(uint32_t index, uint32_t joined)
+{
+	/* not there any more: who took us for gone has subtracted */
+	if (!joined || take_out(shmfd_table_record(index), joined))
+		subtract(index);
 }
 
 /* All of them at once, as each look at the whole table takes a millisecond. */
 static void reclaim(struct shmfd_table *t)
 {
 	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++) {
-		uint32_t expect = 1;
-
-		if (is_orphan(&t->record[i]) &&
-		    cas_acquire(&t->record[i].used, &expect, 2)) /* [table.U] */
-			shmfd_table_free(i);
+		if (load_acquire(&t->record[i].used) == 1) /* [table.U] */
+			shmfd_table_drop_gone(i);
 	}
 }
 

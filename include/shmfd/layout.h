@@ -265,7 +265,7 @@ struct shmfd_record {
 	_Atomic uint64_t bells_tx;	/* bells sent */
 	_Atomic uint64_t bells_rx;	/* bells received */
 	_Atomic uint32_t pending_err;	/* errno to report once, 0 none */
-	_Atomic uint32_t holder_pid[1];	/* last process that joined by fork */
+	_Atomic uint32_t holder_pid[3];	/* of those, who joined by fork (table.h); 0: none */
 
 	/* lines 1..2: receiving; under rx_lock */
 	_Alignas(64) _Atomic uint32_t rx_lock;

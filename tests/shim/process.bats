@@ -69,6 +69,10 @@ load run_modes
 	check fork_exec_close
 }
 
+@test "a stream whose children are other programs by now, or were killed, goes by ring" {
+	check exec_then_meet
+}
+
 @test "exec in place: another program goes on with the used stream" {
 	check exec_in_place
 }

@@ -6,8 +6,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "pair.h"
 
@@ -146,8 +144,6 @@ int main(void)
 		cmocka_unit_test(test_not_of_af_unix),
 	};
 
-	alarm(UNIT_SECONDS);
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	pair_init();
-	return cmocka_run_group_tests(test, NULL, NULL);
+	return unit_run(test);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -147,16 +148,17 @@ static void test_orphans_are_reclaimed_at_need(void **state)
 	assert_int_equal(waitpid(dead, NULL, 0), dead);
 	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
 		assert_int_equal(shmfd_table_alloc(), i);
-	/* not these: a living holder, a user, two holders */
+	/* not these: a living holder, and two of which one lives */
 	store_relaxed(&shmfd_table_record(10)->holder_pid[0], (uint32_t)getpid());
-	store_relaxed(&shmfd_table_record(11)->holder_pid[0], (uint32_t)dead);
-	store_relaxed(&shmfd_table_record(11)->user_pid, (uint32_t)getpid());
-	store_relaxed(&shmfd_table_record(12)->holder_pid[0], (uint32_t)dead);
+	store_relaxed(&shmfd_table_record(12)->holder_pid[1], (uint32_t)dead);
 	store_relaxed(&shmfd_table_record(12)->holders, 2);
 	assert_int_equal(shmfd_table_alloc(), -ENOMEM);
+	assert_int_equal(load_relaxed(&shmfd_table_record(12)->holders), 1);
 	rec = shmfd_table_record(13);
-	store_relaxed(&rec->holder_pid[0], (uint32_t)dead);
-	store_relaxed(&shmfd_table_record(14)->holder_pid[0], (uint32_t)dead);
+	for (int i = 0; i < 2; i++)
+		store_relaxed(&rec->holder_pid[i], (uint32_t)dead);
+	store_relaxed(&rec->holders, 2);
+	store_relaxed(&shmfd_table_record(14)->holder_pid[2], (uint32_t)dead);
 	rec->rd_pos = 99;
 	/* nobody looks at each of them for every stream, but for what is given back at once */
 	for (int n = 0; n < 256; n++)
@@ -173,6 +175,101 @@ static void test_orphans_are_reclaimed_at_need(void **state)
 	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++)
 		shmfd_table_free(i);
 	store_relaxed(&shmfd_table->next_free, 0);
+}
+
+/* A child that has the record by fork, and then does what it is told by @what. */
+enum what { STAYS, LEAVES, EXECS, HAS_NO_ROOM };
+
+static pid_t child_of(uint32_t index, enum what what)
+{
+	char *const argv[] = { (char *)(uintptr_t)"sleep", (char *)(uintptr_t)"60", NULL };
+	struct shmfd_record *rec = shmfd_table_record(index);
+	int ready[2];
+	char byte = 0;
+	pid_t child;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	fetch_add_acq_rel(&rec->holders, 1);
+	child = fork();
+	if (!child) {
+		uint32_t me = (uint32_t)getpid();
+		bool signs = shmfd_table_sign(me), joins = shmfd_table_join(index, me);
+
+		close(ready[0]);
+		if (!signs || joins == (what == HAS_NO_ROOM))
+			_exit(1);
+		if (what == LEAVES)
+			shmfd_table_leave(index, me);
+		if (what == EXECS)
+			execvp(argv[0], argv);
+		if (write(ready[1], &byte, 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_true(child > 0);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), what != EXECS);
+	close(ready[0]);
+	return child;
+}
+
+static void end(pid_t child)
+{
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static uint32_t holders_now(uint32_t index)
+{
+	errno = 77;
+	shmfd_table_drop_gone(index);
+	assert_int_equal(errno, 77);
+	return load_relaxed(&shmfd_table_record(index)->holders);
+}
+
+/* Killed, or gone on to another program: counted no more.  Who left by itself is not
+ * subtracted again. */
+static void test_holders_that_are_gone_are_taken_out(void **state)
+{
+	uint32_t i = (uint32_t)shmfd_table_alloc();
+	pid_t stays, other;
+
+	(void)state;
+	stays = child_of(i, STAYS);
+	assert_int_equal(holders_now(i), 2);
+	other = child_of(i, EXECS);
+	assert_int_equal(holders_now(i), 2);
+	end(other);
+	assert_int_equal(holders_now(i), 2);
+	other = child_of(i, LEAVES);
+	assert_int_equal(load_relaxed(&shmfd_table_record(i)->holders), 2);
+	end(other);
+	assert_int_equal(holders_now(i), 2);
+	end(stays);
+	assert_int_equal(holders_now(i), 1);
+	shmfd_table_leave(i, 0);
+	assert_int_equal(load_relaxed(&shmfd_table_record(i)->used), 0);
+}
+
+/* Three ids have room; the places of who is gone are used again. */
+static void test_holders_without_room(void **state)
+{
+	uint32_t i = (uint32_t)shmfd_table_alloc();
+	pid_t child[3], one_more;
+
+	(void)state;
+	for (size_t k = 0; k < NR(child); k++)
+		child[k] = child_of(i, STAYS);
+	one_more = child_of(i, HAS_NO_ROOM);
+	end(one_more);
+	assert_int_equal(holders_now(i), 5);
+	end(child[1]);
+	child[1] = child_of(i, STAYS);
+	assert_int_equal(holders_now(i), 5);
+	for (size_t k = 0; k < NR(child); k++)
+		end(child[k]);
+	assert_int_equal(holders_now(i), 2);
+	shmfd_table_free(i);
 }
 
 /* Memory counts once it was touched: a server's streams that come and go take no more
@@ -294,6 +391,8 @@ int main(void)
 		cmocka_unit_test(test_record_is_zeroed_and_held),
 		cmocka_unit_test(test_full_table_is_enomem_and_takes_back),
 		cmocka_unit_test(test_orphans_are_reclaimed_at_need),
+		cmocka_unit_test(test_holders_that_are_gone_are_taken_out),
+		cmocka_unit_test(test_holders_without_room),
 		cmocka_unit_test(test_records_stay_dense),
 		cmocka_unit_test(test_forked_processes_share_the_table),
 		cmocka_unit_test(test_threads_never_get_the_same_record),
