@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 
@@ -301,10 +303,10 @@ static ssize_t to_kernel(struct transmit *t)
 	}
 	pass(rec);
 	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
-	    !(t->flags & MSG_MORE) && load_relaxed(&rec->tx_inflight) == 1 &&
-	    !s->reg.held &&
+	    load_relaxed(&rec->tx_inflight) == 1 && !s->reg.held &&
 	    load_acquire(&s->rings->tx.dir->rx_ready) && /* [stream.X] */
 	    shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_OFFERED) {
+		s->rings->last_more = t->flags & MSG_MORE;
 		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_OFFER);
 	}
@@ -312,8 +314,20 @@ static ssize_t to_kernel(struct transmit *t)
 	return SHMFD_PASS;
 }
 
+/* What MSG_MORE holds back for up to 200 ms goes out with this (tcp(7)): nothing that comes
+ * by ring would push it. */
+static void push_kernel(int fd)
+{
+	int was = 1, on = 1;
+	socklen_t len = sizeof(was);
+
+	if (!shmfd_sys.getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &was, &len) &&
+	    !shmfd_sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) && !was)
+		shmfd_sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &was, sizeof(was));
+}
+
 /* After the last kernel message: the ring is next.  Under tx_lock. */
-static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec)
+static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec, int fd)
 {
 	uint64_t mask;
 
@@ -326,6 +340,8 @@ static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec)
 	/* [stream.X] */
 	store_seq_cst(&s->rings->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes));
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
+	if (s->rings->last_more && rec->family != AF_UNIX)
+		push_kernel(fd);
 	shmfd_send_wake(s);
 	shmfd_signals_restore(mask);
 }
@@ -346,7 +362,7 @@ void shmfd_send_end(struct shmfd_stream *s, int fd, ssize_t n)
 	    !shmfd_lock(rec, &rec->tx_lock)) {
 		if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_OFFER &&
 		    !load_relaxed(&rec->tx_inflight)) {
-			switch_over(s, rec);
+			switch_over(s, rec, fd);
 			switched = true;
 		}
 		shmfd_unlock(rec, &rec->tx_lock);

@@ -2,7 +2,7 @@
 /*
  * Description: TCP_CORK in and out, and asked: in use, by a forked child, with bad arguments,
  * on a number that came by SCM_RIGHTS, after an option that moves the stream; what was
- * written meanwhile comes when it is out, wherever the ring took over.
+ * written meanwhile, or with MSG_MORE, comes when it is over, wherever the ring took over.
  */
 #include "duo.h"
 
@@ -113,6 +113,20 @@ static void answer_in_parts(const char *what, int fd)
 	await_in_time(what, fd, 11);
 }
 
+static void send_more(int fd, const char *text, int flags)
+{
+	if (send(fd, text, strlen(text), flags) != (ssize_t)strlen(text))
+		die("send");
+}
+
+static void answer_with_more(const char *what, int fd)
+{
+	send_more(fd, "one", MSG_MORE);
+	send_more(fd, "two", MSG_MORE);
+	send_more(fd, "three", 0);
+	await_in_time(what, fd, 11);
+}
+
 static void moved_meanwhile(int fd)
 {
 	int low = 1;
@@ -129,6 +143,20 @@ static void moved_meanwhile(int fd)
 	answer_in_parts("after it moved", fd);
 }
 
+/* After so many messages. */
+static void in_new_connection(int before, void (*answer)(const char *what, int fd))
+{
+	int fd = duo_another();
+
+	for (int k = 0; k < before; k++) {
+		duo_write_all(fd, "x", 1);
+		await_in_time("before", fd, 1);
+	}
+	answer("in parts", fd);
+	answer("in parts again", fd);
+	close(fd);
+}
+
 static void server(int fd)
 {
 	static void (*const all[])(int fd) = {in_out_in, bad_arguments, by_child,
@@ -141,14 +169,8 @@ static void server(int fd)
 		close(fd);
 	}
 	for (int i = 0; i < PLACES; i++) {
-		fd = duo_another();
-		for (int k = 0; k < i; k++) {
-			duo_write_all(fd, "x", 1);
-			await_in_time("before", fd, 1);
-		}
-		answer_in_parts("in parts", fd);
-		answer_in_parts("in parts again", fd);
-		close(fd);
+		in_new_connection(i, answer_in_parts);
+		in_new_connection(i, answer_with_more);
 	}
 	say("in parts, new connections: in time");
 }
@@ -157,7 +179,7 @@ static void server(int fd)
 static void client(int fd)
 {
 	close(fd);
-	for (int i = 0; i < 5 + PLACES; i++) {
+	for (int i = 0; i < 5 + 2 * PLACES; i++) {
 		char buf[100];
 		ssize_t n;
 

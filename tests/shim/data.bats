@@ -73,6 +73,10 @@ load run_modes
 	check msg_more
 }
 
+@test "MSG_MORE on every send: every byte comes" {
+	check more_always
+}
+
 @test "bad addresses: EFAULT, no signal, no byte lost" {
 	check bad_pointers
 }
