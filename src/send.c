@@ -302,11 +302,12 @@ static ssize_t to_kernel(struct transmit *t)
 		return -shmfd_take_error(s);
 	}
 	pass(rec);
+	if (unlikely(t->flags & MSG_MORE) && phase == SHMFD_PAIRED)
+		s->rings->had_more = true;
 	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
 	    load_relaxed(&rec->tx_inflight) == 1 && !s->reg.held &&
 	    load_acquire(&s->rings->tx.dir->rx_ready) && /* [stream.X] */
 	    shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_OFFERED) {
-		s->rings->last_more = t->flags & MSG_MORE;
 		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */
 		store_relaxed(&rec->tx_mode, SHMFD_MODE_OFFER);
 	}
@@ -340,7 +341,7 @@ static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec, int fd
 	/* [stream.X] */
 	store_seq_cst(&s->rings->tx.dir->switch_at, load_relaxed(&rec->kernel_tx_bytes));
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
-	if (s->rings->last_more && rec->family != AF_UNIX)
+	if (s->rings->had_more && rec->family != AF_UNIX)
 		push_kernel(fd);
 	shmfd_send_wake(s);
 	shmfd_signals_restore(mask);

@@ -138,7 +138,7 @@ struct shmfd_rings {
 	_Atomic uint32_t armed;		/* words, since its set took bells (epoll_wait.c) */
 	_Atomic uint64_t corked;	/* ring_tx_bytes when it began, plus 1; 0: it is not */
 	_Atomic uint32_t held;		/* a bell is due when it ends, under tx_lock */
-	bool last_more;			/* the last kernel message has MSG_MORE */
+	bool had_more;			/* a kernel message had MSG_MORE, maybe the last */
 	uint32_t lag_rounds;		/* of looks at the last one, UINT32_MAX: in vain */
 	uint16_t lag;			/* pauses before it */
 };
