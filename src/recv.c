@@ -403,6 +403,7 @@ static bool spin(struct shmfd_stream *s, uint64_t pos, struct shmfd_spinner *sp)
 	do {
 		for (int i = 0; i < SPIN_LOOKS; i++) {
 			if (!shmfd_ring_is_empty(&s->rings->rx, pos)) {
+				shmfd_ring_fetch_ahead(&s->rings->rx, pos);
 				shmfd_recv_lag_found(s, rounds);
 				shmfd_spin_paid(sp);
 				return true;

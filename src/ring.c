@@ -187,18 +187,12 @@ void shmfd_ring_commit(const struct shmfd_ring *r, struct shmfd_record *rec,
 	rec->wr_pos = next;
 }
 
-/* Bytes of a record's payload that lie in the line of its header. */
-static inline size_t beside_header(uint64_t pos)
-{
-	return SHMFD_LINE - SHMFD_HEADER_BYTES - (size_t)(pos & (SHMFD_LINE - 1));
-}
-
 bool shmfd_ring_put(const struct shmfd_ring *r, struct shmfd_record *rec,
 		    const struct iovec *iov, size_t iov_nr, size_t len)
 {
 	uint64_t pos = rec->wr_pos, next, used = pos - rec->rd_cache;
 	uint32_t off = (uint32_t)(pos & (r->cap - 1));
-	size_t first = beside_header(pos);
+	size_t first = shmfd_ring_beside_header(pos);
 	uint8_t *to = r->base + off + SHMFD_HEADER_BYTES;
 
 	if (len - 1 >= SHMFD_RING_PUT_MAX)

@@ -90,6 +90,26 @@ static inline bool shmfd_ring_is_empty(const struct shmfd_ring *r, uint64_t pos)
 	return load_acquire(shmfd_ring_slot(r, pos)) == 0; /* [ring.H] */
 }
 
+/* Bytes of a record's payload that lie in the line of its header. */
+static inline size_t shmfd_ring_beside_header(uint64_t pos)
+{
+	return SHMFD_LINE - SHMFD_HEADER_BYTES - (size_t)(pos & (SHMFD_LINE - 1));
+}
+
+/*
+ * What was found at @pos goes on in a second line: asks for that, while the caller still has
+ * other things to do before it takes it (64 bytes to and fro 221 -> 200 ns, 1 KiB 335 -> 320;
+ * 2-vCPU VM).  Not for a line that it does not need: the producer writes there next.  A
+ * header can be rubbish, nothing is read here.  Concurrency: consumer.
+ */
+static inline void shmfd_ring_fetch_ahead(const struct shmfd_ring *r, uint64_t pos)
+{
+	uint64_t header = load_relaxed(shmfd_ring_slot(r, pos));
+
+	if ((header >> 32) > shmfd_ring_beside_header(pos))
+		__builtin_prefetch(r->base + (((pos | (SHMFD_LINE - 1)) + 1) & (r->cap - 1)));
+}
+
 /*
  * Finds room for up to @want payload bytes, contiguous.
  * Returns 1 and *ret_span; 0: full; -EPROTO: the consumer's position is
