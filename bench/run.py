@@ -130,6 +130,10 @@ def plan_of(bench, chosen):
 def measure(args, chosen, repeats, tmp):
     """Returns what failed, and the folder of the results."""
     own_network = machine.own_network()
+    control = machine.congestion_control()
+    if control != "cubic":
+        print(f"run.py: kernel TCP has {control} here, not cubic: ratios of programs that are not "
+              "ours say something else", file=sys.stderr)
     on = machine.Machine(args.build, tmp)
     plan = plan_of(rows.Bench(on, args.quick), chosen)
     folder = os.path.join(args.build, "bench")

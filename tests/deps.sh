@@ -76,6 +76,7 @@ demo='
 	nginx=nginx
 	wrk=wrk'
 bench='
+	iproute2=ip
 	redis-tools=redis-benchmark
 	redis-server=redis-server
 	nginx=nginx
