@@ -547,7 +547,9 @@ echo "Linux $(uname -r), $(nproc) x ${cpu:-$(uname -m)}"
 redis-server --version | sed -n 's/.* v=\([^ ]*\).*/redis \1/p' | tr '\n' ','
 nginx -v 2>&1 | sed -n 's|.*nginx/\([^ ]*\).*| nginx \1, unmodified, loopback TCP|p'
 if [ "$LIB" != - ]; then
-	echo "plain: the kernel's TCP.  rings: the same programs, LD_PRELOAD=$LIB"
+	# bbr, the default of some machines, is several times slower on loopback than cubic
+	control=$(cat /proc/sys/net/ipv4/tcp_congestion_control 2>/dev/null) || control=unknown
+	echo "plain: the kernel's TCP ($control).  rings: the same programs, LD_PRELOAD=$LIB"
 	show_streams
 fi
 
