@@ -304,8 +304,10 @@ static ssize_t to_kernel(struct transmit *t)
 	pass(rec);
 	if (unlikely(t->flags & MSG_MORE) && phase == SHMFD_PAIRED)
 		s->rings->had_more = true;
+	/* not with a sendfile, which comes without bytes: a file of less than the ring would be
+	 * sent whatever becomes of the reader (CPython's test_asyncio sees that) */
 	if (phase == SHMFD_PAIRED && load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL &&
-	    load_relaxed(&rec->tx_inflight) == 1 && !s->reg.held &&
+	    t->total && load_relaxed(&rec->tx_inflight) == 1 && !s->reg.held &&
 	    load_acquire(&s->rings->tx.dir->rx_ready) && /* [stream.X] */
 	    shmfd_dir_state(s->rings->tx.dir) == SHMFD_DIR_OFFERED) {
 		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_INTENT); /* [stream.X] */

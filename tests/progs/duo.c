@@ -357,6 +357,10 @@ int duo_socket(void)
 	fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket");
+	/* one that every kernel has, and that sends at once: with bbr, the default of some
+	 * machines, a buffer that was full has room a moment later */
+	if (duo_is_tcp() && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) < 0)
+		die("TCP_CONGESTION");
 	return fd;
 }
 
