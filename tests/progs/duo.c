@@ -666,12 +666,36 @@ static size_t fill(int fd, size_t len)
 	return total;
 }
 
-/* No room for a block is not yet no room for a byte. */
+/* Packets on their way: their acknowledgement, 40 ms later (TCP_DELACK_MIN), makes room. */
+static bool is_in_flight(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (!duo_is_tcp())
+		return false;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		die("TCP_INFO");
+	return info.tcpi_unacked > 0;
+}
+
 size_t duo_fill(int fd)
 {
-	size_t total = fill(fd, 16384);
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	size_t total = 0;
+	bool moves;
+	size_t n;
 
-	return total + fill(fd, 1);
+	do {
+		moves = is_in_flight(fd);
+		if (moves)
+			nanosleep(&pause, NULL);
+		/* no room for a block is not yet no room for a byte */
+		n = fill(fd, 16384);
+		n += fill(fd, 1);
+		total += n;
+	} while (moves || n > 0);
+	return total;
 }
 
 size_t duo_fill_up(int fd)
