@@ -30,8 +30,9 @@ cli_o := $(patsubst src/cli/%.c,$(B)/cli/%.o,$(wildcard src/cli/*.c)) \
 	$(B)/src/config.o $(B)/src/report.o
 lib := $(B)/libshmfd.so
 map := $(B)/shmfd.map
+duo := tests/progs/duo.c tests/progs/duo_bytes.c
 progs := $(patsubst tests/progs/%.c,$(B)/tests/progs/%, \
-	$(filter-out tests/progs/duo.c tests/progs/mixed_%.c,$(wildcard tests/progs/*.c)))
+	$(filter-out $(duo) tests/progs/mixed_%.c,$(wildcard tests/progs/*.c)))
 bench := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 all: $(lib) $(B)/shmfd
@@ -71,14 +72,14 @@ progs: $(progs) $(addprefix $(B)/tests/progs/,exec_static.static read_write.stat
 bench-programs: $(bench)
 
 $(B)/tests/progs/%: tests/progs/%.c \
-		$(wildcard tests/progs/duo.c tests/progs/*.h tests/progs/mixed_*.c)
+		$(duo) $(wildcard tests/progs/*.h tests/progs/mixed_*.c)
 	@mkdir -p $(@D); echo "  CC    $<"
-	$(Q)$(CC) $(PROG) $< $(if $(wildcard tests/progs/duo.c),tests/progs/duo.c) $(LDLIBS) -o $@
+	$(Q)$(CC) $(PROG) $< $(duo) $(LDLIBS) -o $@
 
 # The same program without a dynamic loader, which nothing can be preloaded into.
-$(B)/tests/progs/%.static: tests/progs/%.c tests/progs/duo.c tests/progs/duo.h
+$(B)/tests/progs/%.static: tests/progs/%.c $(duo) tests/progs/duo.h
 	@mkdir -p $(@D); echo "  CC    $< -static"
-	$(Q)$(CC) $(filter-out -M%,$(PROG)) -static $< tests/progs/duo.c -o $@
+	$(Q)$(CC) $(filter-out -M%,$(PROG)) -static $< $(duo) -o $@
 
 # A library that a program opens.
 $(B)/tests/progs/%.so: tests/progs/%.c

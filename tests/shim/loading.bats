@@ -228,7 +228,7 @@ early_c() {
 		echo '__attribute__((section(".preinit_array"), used))'
 		echo 'static void (*early)(void) = uses_streams;'
 	} >"$DIR/early.c"
-	cc -std=gnu11 -pthread "$SRC/read_write.c" "$SRC/duo.c" "$DIR/early.c" -o "$DIR/early"
+	cc -std=gnu11 -pthread "$SRC/read_write.c" "$SRC"/duo*.c "$DIR/early.c" -o "$DIR/early"
 	meet plain "$DIR/early" "$DIR/early" -- PLAIN=1
 	meet both "$DIR/early" "$DIR/early" LD_PRELOAD="$LIB" SHMFD_AFTER=0 -- \
 		LD_PRELOAD="$LIB" SHMFD_AFTER=0
@@ -260,7 +260,7 @@ early_c() {
 }
 
 @test "loading: a 32-bit program is left alone, its peer works" {
-	cc -m32 -std=gnu11 -D_FILE_OFFSET_BITS=64 -pthread "$SRC/read_write.c" "$SRC/duo.c" \
+	cc -m32 -std=gnu11 -D_FILE_OFFSET_BITS=64 -pthread "$SRC/read_write.c" "$SRC"/duo*.c \
 		-o "$DIR/small"
 	outside "ERROR: ld.so: object '$LIB' from LD_PRELOAD cannot be preloaded (wrong ELF \
 class: ELFCLASS64): ignored." "$DIR/small"
@@ -285,7 +285,7 @@ built_by() {
 	local prog
 
 	for prog in "${@:2}"; do
-		$1 -std=gnu11 -O2 -pthread "$SRC/$prog.c" "$SRC/duo.c" -o "$DIR/$prog"
+		$1 -std=gnu11 -O2 -pthread "$SRC/$prog.c" "$SRC"/duo*.c -o "$DIR/$prog"
 		meet plain "$DIR/$prog" "$DIR/$prog" -- PLAIN=1
 		meet both "$DIR/$prog" "$DIR/$prog" LD_PRELOAD="$LIB" SHMFD_AFTER=0 -- \
 			LD_PRELOAD="$LIB" SHMFD_AFTER=0
