@@ -81,10 +81,12 @@ uint32_t shmfd_ready_bits(struct shmfd_stream *s, uint32_t events, uint32_t *ret
 	/* the common case needs no lock: data is next */
 	if (load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING &&
 	    !rec->drain_end &&
-	    shmfd_ring_is_data(&s->rings->rx, rec->rd_pos))
+	    shmfd_ring_is_data(&s->rings->rx, rec->rd_pos)) {
+		shmfd_ring_fetch_ahead(&s->rings->rx, rec->rd_pos);
 		tag = (int)SHMFD_TAG_DATA;
-	else
+	} else {
 		tag = shmfd_recv_settle(s);
+	}
 	mode = load_relaxed(&rec->rx_mode);
 	far_shut = is_far_shut(s);
 	if (mode == SHMFD_MODE_RING) {
