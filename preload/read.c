@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * read, readv, recv, recvfrom, recvmsg, preadv2 with offset -1, and
- * their twins __read, __read_chk, __recv_chk, __recvfrom_chk, preadv64v2.
- * Ours: streams.  Everything else passes through.
+ * read, readv, recv, preadv2 with offset -1, and their twins __read, __read_chk,
+ * __recv_chk, preadv64v2.  Ours: streams.  Everything else passes through.
  */
 #include "shim.h"
 
 #include "../src/pin.h"
 #include "../src/quick.h"
 
-/* One buffer, read(2) family or recv. */
-static ssize_t receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags,
-		       bool is_read)
+ssize_t shim_receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags, bool is_read)
 {
 	ssize_t ret;
 	int saved;
@@ -47,7 +44,8 @@ static SHIM_LONG ssize_t receive_long(struct shmfd_stream *s, int fd, void *buf,
 
 	do {
 		again = false;
-		ret = is_read && len > SSIZE_MAX ? -EFAULT : receive(s, fd, &m, flags, is_read);
+		ret = is_read && len > SSIZE_MAX ? -EFAULT :
+			shim_receive(s, fd, &m, flags, is_read);
 		if (ret == SHMFD_PASS) {
 			ret = shim_outcome(is_read ? real.read(fd, buf, len) :
 					   real.recv(fd, buf, len, flags));
@@ -96,7 +94,7 @@ static SHIM_LONG ssize_t readv_stream(int fd, const struct iovec *iov, int nr)
 		return real.readv(fd, iov, nr);
 	do {
 		again = false;
-		ret = nr < 0 ? -EINVAL : receive(s, fd, &m, 0, true);
+		ret = nr < 0 ? -EINVAL : shim_receive(s, fd, &m, 0, true);
 		if (ret == SHMFD_PASS) {
 			ret = shim_outcome(real.readv(fd, iov, nr));
 			again = shim_recv_end(s, fd, ret, 0);
@@ -110,68 +108,6 @@ ssize_t readv(int fd, const struct iovec *iov, int nr)
 	if (shim_passes(fd))
 		return shim_real_table.readv(fd, iov, nr);
 	return readv_stream(fd, iov, nr);
-}
-
-SHIM_LONG ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags)
-{
-	struct shmfd_stream *s = shim_get(fd);
-	ssize_t ret;
-	bool again;
-
-	if (!s)
-		return real.recvmsg(fd, msg, flags);
-	do {
-		again = false;
-		ret = shmfd_is_bad_pointer(msg, sizeof(*msg)) ? -EFAULT :
-			receive(s, fd, msg, flags, false);
-		if (ret == SHMFD_PASS) {
-			ret = shim_outcome(real.recvmsg(fd, msg, flags));
-			again = shim_recv_end(s, fd, ret, flags);
-		}
-	} while (unlikely(again));
-	return shim_put(s, ret);
-}
-
-ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
-{
-	if (shim_passes(fd))
-		return shim_real_table.recvmsg(fd, msg, flags);
-	return shim_recvmsg(fd, msg, flags);
-}
-
-static SHIM_LONG ssize_t recvfrom_stream(int fd, void *buf, size_t len, int flags,
-					 __SOCKADDR_ARG sa, socklen_t *sa_len)
-{
-	struct shmfd_stream *s = shim_get(fd);
-	struct sockaddr *to = sa.__sockaddr__;
-	struct iovec v = { .iov_base = buf, .iov_len = shim_length(len) };
-	struct msghdr m = {
-		.msg_iov = &v, .msg_iovlen = 1,
-		.msg_name = to, .msg_namelen = to && sa_len ? *sa_len : 0,
-	};
-	ssize_t ret;
-	bool again;
-
-	if (!s)
-		return real.recvfrom(fd, buf, len, flags, sa, sa_len);
-	do {
-		again = false;
-		ret = receive(s, fd, &m, flags, false);
-		if (ret == SHMFD_PASS) {
-			ret = shim_outcome(real.recvfrom(fd, buf, len, flags, sa, sa_len));
-			again = shim_recv_end(s, fd, ret, flags);
-		} else if (ret >= 0 && to && sa_len) {
-			*sa_len = m.msg_namelen;
-		}
-	} while (unlikely(again));
-	return shim_put(s, ret);
-}
-
-ssize_t recvfrom(int fd, void *buf, size_t len, int flags, __SOCKADDR_ARG sa, socklen_t *sa_len)
-{
-	if (shim_passes(fd))
-		return shim_real_table.recvfrom(fd, buf, len, flags, sa, sa_len);
-	return recvfrom_stream(fd, buf, len, flags, sa, sa_len);
 }
 
 ssize_t recv(int fd, void *buf, size_t len, int flags)
@@ -188,14 +124,6 @@ ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 	return recv(fd, buf, len, flags);
 }
 
-ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags,
-		       struct sockaddr *sa, socklen_t *sa_len)
-{
-	if (len > room || !shim_get_is(fd))
-		return real.__recvfrom_chk(fd, buf, len, room, flags, sa, sa_len);
-	return recvfrom(fd, buf, len, flags, sa, sa_len);
-}
-
 static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags)
 {
 	struct shmfd_stream *s = shim_get(fd);
@@ -209,7 +137,7 @@ static ssize_t preadv2_stream(int fd, const struct iovec *iov, int nr, int flags
 		again = false;
 		ret = flags & ~(RWF_NOWAIT | RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP :
 			nr < 0 ? -EINVAL :
-			receive(s, fd, &m, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, true);
+			shim_receive(s, fd, &m, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, true);
 		if (ret == SHMFD_PASS) {
 			ret = shim_outcome(real.preadv2(fd, iov, nr, -1, flags));
 			again = shim_recv_end(s, fd, ret, 0);

@@ -179,6 +179,11 @@ static inline ssize_t shim_outcome(ssize_t n)
 	return n < 0 ? -errno : n;
 }
 
+/* A receive of any kind (read.c).  Bytes, -errno or SHMFD_PASS. */
+ssize_t shim_receive(struct shmfd_stream *s, int fd, struct msghdr *m, int flags, bool is_read);
+/* True for a name that the kernel refuses before it looks at the bytes to be sent, with
+ * EINVAL (a length below zero) or EFAULT (recvmsg.c). */
+bool shim_is_bad_name(const void *name, socklen_t len);
 /* recvmsg and sendmsg, for what is made of them (mmsg.c): errno, -1. */
 ssize_t shim_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags);

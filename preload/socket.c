@@ -114,8 +114,10 @@ int connect(int fd, __CONST_SOCKADDR_ARG sa, socklen_t len)
 	uint32_t word = shmfd_fd_lookup(fd);
 	int ret;
 
-	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_STREAM && sa.__sockaddr__ &&
-	    len >= sizeof(sa_family_t) && sa.__sockaddr__->sa_family == AF_UNSPEC) {
+	if ((word & SHMFD_FD_KIND_MASK) == (uint32_t)SHMFD_FD_STREAM &&
+	    (int)len >= (int)sizeof(sa_family_t) &&	/* the kernel's length is signed */
+	    !shmfd_is_bad_pointer(sa.__sockaddr__, sizeof(sa_family_t)) &&
+	    sa.__sockaddr__->sa_family == AF_UNSPEC) {
 		struct shmfd_stream *s = shim_get(fd);
 
 		if (s) {

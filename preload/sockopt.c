@@ -45,7 +45,8 @@ static bool needs_kernel(int level, int name)
 /* True: done without the kernel. */
 static bool cork_is_kept(struct shmfd_stream *s, const void *val, socklen_t len)
 {
-	return len >= sizeof(int) && !shmfd_is_bad_pointer(val, sizeof(int)) &&
+	/* the kernel's length is signed */
+	return (int)len >= (int)sizeof(int) && !shmfd_is_bad_pointer(val, sizeof(int)) &&
 		shmfd_cork(s, *(const int *)val);
 }
 

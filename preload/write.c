@@ -142,6 +142,9 @@ static SHIM_LONG ssize_t sendto_stream(int fd, const void *buf, size_t len, int 
 
 	if (!s)
 		return real.sendto(fd, buf, len, flags, sa, sa_len);
+	if (unlikely(sa.__sockaddr__ && (sa_len > sizeof(struct sockaddr_storage) ||
+					 shim_is_bad_name(sa.__sockaddr__, sa_len))))
+		return shim_put(s, shim_outcome(real.sendto(fd, buf, len, flags, sa, sa_len)));
 	ret = transmit(s, fd, &m, flags);
 	if (ret == SHMFD_PASS)
 		return sent(s, fd, real.sendto(fd, buf, len, flags, sa, sa_len));
@@ -189,7 +192,8 @@ SHIM_LONG ssize_t shim_sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct shmfd_stream *s = shim_get(fd);
 	ssize_t ret;
 
-	if (unlikely(shmfd_is_bad_pointer(msg, sizeof(*msg)))) {
+	if (unlikely(shmfd_is_bad_pointer(msg, sizeof(*msg)) ||
+		     (msg->msg_name && shim_is_bad_name(msg->msg_name, msg->msg_namelen)))) {
 		ssize_t n = real.sendmsg(fd, msg, flags);
 
 		return s ? shim_put(s, shim_outcome(n)) : n;

@@ -480,7 +480,8 @@ static void fill_msg(struct receive *r, ssize_t n)
 			return;
 		}
 	}
-	m->msg_namelen = 0;
+	if (m->msg_name)	/* who did not ask keeps his length */
+		m->msg_namelen = 0;
 }
 
 /* MSG_TRUNC on TCP: bytes are dropped, not copied (tcp(7)). */

@@ -11,6 +11,7 @@
 
 enum {
 	IN_TIME_MS = 150,	/* less than the kernel holds anything back */
+	USES = 6,
 	PLACES = 30,		/* of a corked answer, since the connection is new */
 };
 
@@ -36,6 +37,19 @@ static void in_out_in(int fd)
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		say_result("set", cork(fd, values[i]));
+		say_cork("is", fd);
+	}
+}
+
+/* The kernel's length is signed. */
+static void bad_lengths(int fd)
+{
+	static const socklen_t lengths[] = {0, 3, 4, 5, INT32_MAX, 0x80000000u, (socklen_t)-1};
+	int value = 1;
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		cork(fd, 0);
+		say_result("set", setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, lengths[i]));
 		say_cork("is", fd);
 	}
 }
@@ -159,13 +173,13 @@ static void in_new_connection(int before, void (*answer)(const char *what, int f
 
 static void server(int fd)
 {
-	static void (*const all[])(int fd) = {in_out_in, bad_arguments, by_child,
-					      by_another_number, moved_meanwhile};
+	static void (*const uses[USES])(int fd) = {in_out_in, bad_arguments, bad_lengths,
+					      by_child, by_another_number, moved_meanwhile};
 
 	close(fd);
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+	for (size_t i = 0; i < USES; i++) {
 		fd = duo_another_warm();
-		all[i](fd);
+		uses[i](fd);
 		close(fd);
 	}
 	for (int i = 0; i < PLACES; i++) {
@@ -179,11 +193,11 @@ static void server(int fd)
 static void client(int fd)
 {
 	close(fd);
-	for (int i = 0; i < 5 + 2 * PLACES; i++) {
+	for (int i = 0; i < USES + 2 * PLACES; i++) {
 		char buf[100];
 		ssize_t n;
 
-		fd = i < 5 ? duo_another_warm() : duo_another();
+		fd = i < USES ? duo_another_warm() : duo_another();
 		while ((n = read(fd, buf, sizeof(buf))) > 0)
 			duo_write_all(fd, buf, (size_t)n);
 		close(fd);
