@@ -24,6 +24,8 @@
 enum { MAKING = 1, MADE };
 
 #define SKIP_WHEN_FULL	256
+#define RECLAIM_FIRST	128	/* records in use at which it pays to look for what is left */
+#define SEEN		64	/* processes that are asked for once in such a look */
 #define MAKING_MAX_NS	1000000000ll	/* some 50 us, if the maker runs */
 
 struct shmfd_table *shmfd_table;
@@ -93,7 +95,9 @@ static bool take_out(struct shmfd_record *rec, uint32_t pid)
 	return false;
 }
 
-void shmfd_table_drop_gone(uint32_t index)
+/* @seen: who was alive a moment ago.  Who is gone is asked for each time, as another process
+ * may have its id by now. */
+static void drop_gone(uint32_t index, uint32_t seen[SEEN])
 {
 	struct shmfd_record *rec = shmfd_table_record(index);
 	int saved = errno;
@@ -101,11 +105,21 @@ void shmfd_table_drop_gone(uint32_t index)
 	for (size_t i = 0; i < HOLDER_IDS; i++) {
 		uint32_t pid = load_acquire(&rec->holder_pid[i]); /* [table.H] */
 
-		/* [table.H] */
-		if (pid && is_gone(pid) && cas_acquire(&rec->holder_pid[i], &pid, 0))
+		if (!pid || seen[pid % SEEN] == pid)
+			continue;
+		if (!is_gone(pid))
+			seen[pid % SEEN] = pid;
+		else if (cas_acquire(&rec->holder_pid[i], &pid, 0)) /* [table.H] */
 			subtract(index);
 	}
 	errno = saved;
+}
+
+void shmfd_table_drop_gone(uint32_t index)
+{
+	uint32_t seen[SEEN] = { 0 };
+
+	drop_gone(index, seen);
 }
 
 static bool write_id(struct shmfd_record *rec, uint32_t pid)
@@ -146,13 +160,29 @@ void shmfd_table_leave(uint32_t index, uint32_t joined)
 		subtract(index);
 }
 
-/* All of them at once, as each look at the whole table takes a millisecond. */
+/*
+ * What processes left that ended without a word, as most do.  All at once, when the records in
+ * use have doubled since the last look: so they are never more than twice what is needed, and
+ * a look costs each of the records that were taken meanwhile the same few loads.  Their number
+ * matters beyond the memory: fork and a set that is made anew walk over them (high).
+ */
 static void reclaim(struct shmfd_table *t)
 {
-	for (uint32_t i = 0; i < SHMFD_TABLE_RECORDS; i++) {
+	uint32_t seen[SEEN] = { 0 }, in_use = 0, high = load_relaxed(&t->high);
+
+	for (uint32_t i = 0; i < high; i++) {
 		if (load_acquire(&t->record[i].used) == 1) /* [table.U] */
-			shmfd_table_drop_gone(i);
+			drop_gone(i, seen);
+		in_use += load_relaxed(&t->record[i].used) != 0;
 	}
+	store_relaxed(&t->reclaim_at, 2 * in_use > RECLAIM_FIRST ? 2 * in_use : RECLAIM_FIRST);
+}
+
+static bool is_time(const struct shmfd_table *t, int i)
+{
+	uint32_t at = load_relaxed(&t->reclaim_at);
+
+	return i < 0 || (uint32_t)i >= (at ? at : RECLAIM_FIRST);
 }
 
 static int scan(struct shmfd_table *t)
@@ -209,10 +239,10 @@ static int look(void)
 		return -ENOMEM;
 	}
 	i = scan(shmfd_table);
-	if (i < 0) {
-		reclaim(shmfd_table);
+	if (unlikely(is_time(shmfd_table, i)))
+		reclaim(shmfd_table);	/* the next one is a low one */
+	if (i < 0)
 		i = scan(shmfd_table);
-	}
 	if (i < 0)
 		store_relaxed(&skip, SKIP_WHEN_FULL);
 	return i;

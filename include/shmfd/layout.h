@@ -330,6 +330,7 @@ _Static_assert(offsetof(struct shmfd_record, meet_lock) == 320, "layout");
  *    12    4 record_nr SHMFD_TABLE_RECORDS
  *    16    4 high      one above the highest record ever used
  *    20    4 next_free where to begin to look for a free record
+ *    24    4 reclaim_at a record from here on: look first whose holders are gone
  */
 struct shmfd_table {
 	uint64_t magic;
@@ -337,7 +338,8 @@ struct shmfd_table {
 	uint32_t record_nr;
 	_Atomic uint32_t high;
 	_Atomic uint32_t next_free;	/* where to start looking */
-	uint8_t pad[SHMFD_PAGE - 24];
+	_Atomic uint32_t reclaim_at;	/* 0: RECLAIM_FIRST (table.c) */
+	uint8_t pad[SHMFD_PAGE - 28];
 	struct shmfd_record record[SHMFD_TABLE_RECORDS];
 };
 _Static_assert(offsetof(struct shmfd_table, record) == SHMFD_PAGE, "layout");

@@ -136,7 +136,7 @@ static void test_full_table_is_enomem_and_takes_back(void **state)
 	store_relaxed(&shmfd_table->next_free, 0);
 }
 
-/* Left by processes that were killed: only when nothing else is free. */
+/* Left by processes that were killed, in a table that is full. */
 static void test_orphans_are_reclaimed_at_need(void **state)
 {
 	struct shmfd_record *rec;
@@ -288,6 +288,40 @@ static void test_records_stay_dense(void **state)
 	assert_int_equal(load_relaxed(&shmfd_table->high), 50);
 }
 
+/* The same where each stream ends with a forked child that ends without a word. */
+static void test_records_of_children_stay_dense(void **state)
+{
+	uint32_t most = 0, kept[10];
+
+	(void)state;
+	store_relaxed(&shmfd_table->high, 0);
+	store_relaxed(&shmfd_table->next_free, 0);
+	store_relaxed(&shmfd_table->reclaim_at, 0);
+	for (size_t k = 0; k < NR(kept); k++)
+		kept[k] = (uint32_t)shmfd_table_alloc();
+	for (int round = 0; round < 1000; round++) {
+		uint32_t i = (uint32_t)shmfd_table_alloc();
+		pid_t child;
+
+		fetch_add_acq_rel(&shmfd_table_record(i)->holders, 1);
+		child = fork();
+		if (!child) {
+			uint32_t me = (uint32_t)getpid();
+
+			_exit(!shmfd_table_sign(me) || !shmfd_table_join(i, me));
+		}
+		shmfd_table_leave(i, 0);
+		assert_int_equal(waitpid(child, NULL, 0), child);
+		most = i > most ? i : most;
+	}
+	assert_in_range(most, 20, 130);
+	assert_true(load_relaxed(&shmfd_table->high) <= 130);
+	for (size_t k = 0; k < NR(kept); k++) {
+		assert_int_equal(load_relaxed(&shmfd_table_record(kept[k])->holders), 1);
+		shmfd_table_free(kept[k]);
+	}
+}
+
 static void test_forked_processes_share_the_table(void **state)
 {
 	int status, first = shmfd_table_alloc(), second;
@@ -394,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_holders_that_are_gone_are_taken_out),
 		cmocka_unit_test(test_holders_without_room),
 		cmocka_unit_test(test_records_stay_dense),
+		cmocka_unit_test(test_records_of_children_stay_dense),
 		cmocka_unit_test(test_forked_processes_share_the_table),
 		cmocka_unit_test(test_threads_never_get_the_same_record),
 	};
