@@ -59,9 +59,9 @@ nginx_conf() {
 	END
 }
 
-# nginx_up NAME: with $T/NAME.conf, whose port is $port.
+# nginx_up NAME: with $T/NAME.conf, whose port is $port; by its path, which it starts anew.
 nginx_up() {
-	start_server "$1" nginx -e "$T/$1.log" -c "$T/$1.conf"
+	start_server "$1" "$(command -v nginx)" -e "$T/$1.log" -c "$T/$1.conf"
 }
 
 # no_alarm NAME: its log must be free of errors.
@@ -140,6 +140,39 @@ reload() {
 	expect_ring 1000000 nginx python3
 }
 
+# The binary is replaced while four kept-alive connections ask without a pause: the new one has
+# the listening socket by exec, and of the environment what nginx.conf says.
+upgrade() {
+	local port pids=$T/web.tmp
+	free_port port
+	nginx_conf web "$port" "$1" ""
+	# one that is a child of its starter keeps its binary (nginx, ngx_process.c)
+	sed -i 's/^daemon off;/env LD_PRELOAD; env SHMFD_STATS;/' "$T/web.conf"
+	nginx_up web
+	wait_port "$port"
+	finish web
+	PID[web]=$(<"$pids/pid")
+	start_client load "$PYTHON" "$APPS_DIR/http_load.py" "$port" /f65536 \
+		"$(sha256sum <"$T/www/f65536" | cut -d ' ' -f 1)" "$T/stop"
+	sleep 0.3
+	kill -USR2 "${PID[web]}"
+	until_true 10 test -s "$pids/pid.oldbin" -a -s "$pids/pid"
+	PID[new]=$(<"$pids/pid")
+	kill -QUIT "${PID[web]}"
+	until_true 10 gone web
+	unset 'PID[web]'
+	: >"$STATS"	# of the old one
+	sleep 0.5
+	touch "$T/stop"
+	done_ok load
+	grep -qE 'requests=[0-9]{3,}' "$T/load.out" || fail "$(cat "$T/load.out")"
+	kill -QUIT "${PID[new]}"
+	until_true 10 gone new
+	unset 'PID[new]'
+	no_alarm web
+	expect_ring 1000000 nginx python3
+}
+
 # nginx in front of nginx, with kept-alive connections between them.
 proxy() {
 	local port back
@@ -171,6 +204,8 @@ proxy() {
 @test "nginx: reload under load fails no request, plain" { mode plain; reload root; }
 @test "nginx: reload under load fails no request, by ring" { mode ring; reload root; }
 @test "nginx: reload with a worker of www-data, by ring" { need_root; mode ring; reload www-data; }
+@test "nginx: its binary replaced under load, plain" { mode plain; upgrade root; }
+@test "nginx: its binary replaced under load, by ring" { mode ring; upgrade root; }
 @test "nginx: in front of nginx, plain" { mode plain; proxy root; }
 @test "nginx: in front of nginx, by ring" { mode ring; proxy root; }
 @test "nginx: in front of nginx, retreating at random" { mode retreat; proxy root; }
