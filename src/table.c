@@ -248,6 +248,18 @@ static int look(void)
 	return i;
 }
 
+static void clear(struct shmfd_record *rec)
+{
+	size_t first = sizeof(rec->used), ids = offsetof(struct shmfd_record, holder_pid);
+	size_t behind = ids + sizeof(rec->holder_pid);
+
+	memset((char *)rec + first, 0, ids - first);
+	/* one who looks for what is left may be at these: it was in use a moment ago */
+	for (size_t i = 0; i < HOLDER_IDS; i++)
+		store_relaxed(&rec->holder_pid[i], 0);
+	memset((char *)rec + behind, 0, sizeof(*rec) - behind);
+}
+
 int shmfd_table_alloc(void)
 {
 	struct shmfd_record *rec;
@@ -264,7 +276,7 @@ int shmfd_table_alloc(void)
 	if (i < 0)
 		return i;
 	rec = &shmfd_table->record[i];
-	memset((char *)rec + sizeof(rec->used), 0, sizeof(*rec) - sizeof(rec->used));
+	clear(rec);
 	store_relaxed(&rec->holders, 1);
 	store_release(&rec->used, 1); /* [table.U] */
 	return i;
