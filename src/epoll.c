@@ -288,12 +288,15 @@ bool shmfd_ready_paired(struct shmfd_stream *s)
 /*
  * The stream has left.  While ring bytes are unread the registration stays
  * tagged and hot: only memory knows of them.  A one-shot that was delivered stays
- * tagged until the host arms it: given back, it would tell hang-up and errors.
+ * tagged until the host arms it: given back, it would tell hang-up and errors.  So would
+ * an edge of one that was reset, once more.
  * Under the set's lock.
  */
 static void settle_left(struct shmfd_set *e, struct shmfd_stream *s)
 {
-	if (!shmfd_stream_knows_more(s) && !s->reg.disarmed && !s->reg.lost) {
+	bool told = s->reg.disarmed || (s->reg.events & EPOLLET && shmfd_stream_was_reset(s));
+
+	if (!shmfd_stream_knows_more(s) && !told && !s->reg.lost) {
 		untag(e, s, false);
 		return;
 	}

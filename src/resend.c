@@ -239,6 +239,7 @@ void shmfd_resend_frozen(struct shmfd_stream *s, int fd)
 		pos = rec->wr_pos;
 		if (!cas_seq_cst(&d->split, &open, pos + 1)) /* [stream.A] */
 			pos = open - 1;
+		store_relaxed(&rec->peer_end, pos);
 	}
 	shmfd_resend_begin(s, fd, pos, pos == taken ? part : 0);
 }

@@ -161,6 +161,7 @@ static void leave_tx(struct shmfd_stream *s, const struct leaving *l)
 		shmfd_resend_frozen(s, l->fd);
 		return;
 	}
+	store_relaxed(&rec->peer_end, rec->wr_pos);
 	shmfd_ring_mark(&s->rings->tx, rec, SHMFD_TAG_END);
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_KERNEL);
 	if (load_relaxed(&rec->wr_shut))

@@ -398,8 +398,6 @@ static inline void publish_rd(const struct shmfd_ring *r,
 	rec->rd_pos = pos;
 	fence_signal();
 	rec->rd_part = part;
-	if (unlikely(rec->drain_end))	/* frozen: the writer took the position */
-		return;
 	store_relaxed(&r->dir->rd_part, part); /* read only after a death */
 	/* [ring.R] release: our loads of what lies before are over */
 	store_release(&r->dir->rd_pos, pos);

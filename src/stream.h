@@ -350,13 +350,18 @@ static inline bool shmfd_stream_has_ring(const struct shmfd_stream *s)
 	return s->seg != NULL;
 }
 
-/* The peer closed with input unread, in an AF_UNIX stream: an error is due. */
+/* The peer closed with input unread, in an AF_UNIX stream. */
+static inline bool shmfd_stream_was_reset(const struct shmfd_stream *s)
+{
+	return s->seg && shmfd_stream_record(s)->family == AF_UNIX &&
+		(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+}
+
+/* The same, and the error is due. */
 static inline bool shmfd_stream_is_reset(const struct shmfd_stream *s)
 {
-	const struct shmfd_record *rec = shmfd_stream_record(s);
-
-	return s->seg && rec->family == AF_UNIX && !load_relaxed(&rec->reset_told) &&
-		(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_RESET); /* [stream.X] */
+	return shmfd_stream_was_reset(s) &&
+		!load_relaxed(&shmfd_stream_record(s)->reset_told);
 }
 
 /* The peer told where its bytes leave the kernel for the ring. */
@@ -379,6 +384,16 @@ static inline bool shmfd_stream_has_seam(const struct shmfd_stream *s)
 		 shmfd_dir_state(s->rings->rx.dir) != SHMFD_DIR_FROZEN);
 }
 
+/* Its calls alone find bytes of ours since an end left: its close may be a reset, which no
+ * kernel knows of. */
+static inline bool shmfd_stream_peer_may_reset(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+
+	return s->seg && rec->family == AF_UNIX && !load_relaxed(&rec->reset_told) &&
+		load_relaxed(&s->rings->tx.dir->rd_pos) < load_relaxed(&rec->peer_end);
+}
+
 /* Of a stream that has left: something is to be reported from memory. */
 static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 {
@@ -387,7 +402,7 @@ static inline bool shmfd_stream_knows_more(const struct shmfd_stream *s)
 	return load_relaxed(&rec->rx_mode) != SHMFD_MODE_KERNEL ||
 		load_relaxed(&rec->tx_mode) != SHMFD_MODE_KERNEL ||
 		load_relaxed(&rec->pending_err) || load_relaxed(&rec->rx_eof) ||
-		shmfd_stream_is_reset(s);
+		shmfd_stream_is_reset(s) || shmfd_stream_peer_may_reset(s);
 }
 
 /*

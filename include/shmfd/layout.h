@@ -284,6 +284,7 @@ struct shmfd_record {
 	_Atomic uint64_t ring_rx_bytes;
 	_Atomic uint64_t ring_rx_msgs;
 	uint64_t rd_to;			/* not 0: rd_pos and rd_part are about to be (rd_to, 0) */
+	_Atomic uint64_t peer_end;	/* an end left: the peer reads on up to there */
 
 	/* lines 3..4: sending; under tx_lock */
 	_Alignas(64) _Atomic uint32_t tx_lock;

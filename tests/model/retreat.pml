@@ -566,7 +566,7 @@ inline from_ring()
 	:: q > 0 && q <= N ->
 		atomic {
 			x = q; deliver(); rd++; x = 0;
-			rd_pub = (drain_end > 0 -> rd_pub : rd);
+			rd_pub = rd;
 			rx_lock = false
 		}
 	:: q == 0 && left_r && (drain_end > 0 || ring[rd] == 0) ->

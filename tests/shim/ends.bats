@@ -76,3 +76,7 @@ load run_modes
 @test "end-of-file, then a close with input unread: the end stays the end" {
 	check eof_then_reset
 }
+
+@test "a peer that left the rings before closes with input unread: the error is told" {
+	check reset_left
+}
