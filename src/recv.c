@@ -583,7 +583,8 @@ static ssize_t attempt(struct receive *r, bool dontwait)
 		/* what is there is read before the error is told */
 		n = by_kernel(r, SIZE_MAX, (r->flags & ~MSG_WAITALL) | MSG_DONTWAIT);
 		count_kernel(rec, n, r->flags);
-		if (n > 0 || (!n && !r->total && has_bytes(shmfd_stream_fd(r->s, r->fd))))
+		if (n > 0 || (!n && (r->total ? shmfd_stream_has_fin(r->s) :
+				     has_bytes(shmfd_stream_fd(r->s, r->fd)))))
 			return n;
 		return -shmfd_take_error(r->s);
 	}
@@ -721,7 +722,8 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 		}
 	}
 	/* the end of TCP is the end, whatever comes later */
-	if (!n && r.total && (rec->family == AF_UNIX || !load_relaxed(&rec->rx_eof)))
+	if (!n && r.total && !shmfd_stream_has_fin(s) &&
+	    (rec->family == AF_UNIX || !load_relaxed(&rec->rx_eof)))
 		n = -shmfd_take_error(s);
 	if (n >= 0 && !r.filled)
 		fill_msg(&r, n);

@@ -557,6 +557,7 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 		shmfd_signals_restore(mask);
 		break;
 	case SHMFD_MODE_RESEND:
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_FIN); /* [stream.X] */
 		if (shmfd_resend(s, load_relaxed(&s->fd), true)) {
 			/* goes out behind what is left */
 			store_seq_cst(&rec->wr_shut, 1);
@@ -573,6 +574,7 @@ static int shut_tx(struct shmfd_stream *s, int how, bool *ret_sleeper)
 		       /* [stream.A] */
 		       !cas_seq_cst(&s->rings->tx.dir->attn, &old, old | SHMFD_DIR_FROZEN))
 			;
+		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_FIN); /* [stream.X] */
 		store_seq_cst(&rec->wr_shut, 1);
 	}
 	}

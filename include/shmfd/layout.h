@@ -81,6 +81,7 @@ enum shmfd_dir_state {
 #define SHMFD_W_RESET		0x4u	/* closed with unread input: AF_UNIX reset */
 #define SHMFD_W_LEFT		0x10u	/* this end has left both rings: a hint */
 #define SHMFD_W_HOLDS		0x20u	/* it may hold bells back from brief sleeps: a hint */
+#define SHMFD_W_FIN		0x40u	/* shut, and end-of-file goes by the kernel */
 
 /* One direction of a stream.  256 bytes, 64-aligned.
  *   off size field        written by  read by  meaning

@@ -15,13 +15,33 @@ static void say_error(int fd)
 	say("SO_ERROR %s", duo_errno(error));
 }
 
-/* Way 0: end-of-file, then close; 1: close alone. */
+#define WARM_WAYS 4
+#define WAYS	  6
+#define ONE_WAY	  32
+
+/* Way 0: end-of-file, then close; 1: close alone; 4: the first, of a peer that never sent. */
+static int begin(int way)
+{
+	int s = way < WARM_WAYS ? duo_another_warm() : duo_another();
+	char byte = 'x';
+
+	for (int k = 0; way >= WARM_WAYS && k < ONE_WAY; k++) {
+		if (duo_is_server())
+			duo_read_all(s, &byte, 1);
+		else
+			duo_write_all(s, &byte, 1);
+		duo_meet();
+	}
+	return s;
+}
+
 static void server(int fd)
 {
-	for (int i = 0; i < 4; i++) {
-		int s = duo_another_warm();
+	for (int i = 0; i < WAYS; i++) {
+		int s = begin(i);
 
-		duo_write_all(s, "answer", 6);
+		if (i < WARM_WAYS)
+			duo_write_all(s, "answer", 6);
 		if (i % 2 == 0)
 			shutdown(s, SHUT_WR);
 		duo_meet();
@@ -34,8 +54,8 @@ static void server(int fd)
 
 static void client(int fd)
 {
-	for (int i = 0; i < 4; i++) {
-		int s = duo_another_warm();
+	for (int i = 0; i < WAYS; i++) {
+		int s = begin(i);
 		char buf[16];
 
 		duo_meet();
