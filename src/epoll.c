@@ -155,6 +155,8 @@ uint32_t shmfd_set_kernel_events(struct shmfd_stream *s)
 		want |= s->reg.events & SHMFD_SET_OUT;
 	if (tx == SHMFD_MODE_RESEND)	/* to go on with it, not for the host */
 		want |= EPOLLOUT;
+	if (unlikely(shmfd_ready_shut_unseen(s)))
+		want |= EPOLLRDHUP;
 	return want ? want | (s->reg.events & EPOLLET) : 0;
 }
 

@@ -106,7 +106,7 @@ static uint32_t kernel_part(const struct shmfd_stream *s)
 
 	if ((s->reg.events & EPOLLET) || shmfd_sys.poll(&p, 1, 0) <= 0)
 		return 0;
-	return (uint16_t)p.revents & (want | EPOLLHUP | EPOLLERR);
+	return shmfd_ready_hang_up(s, (uint16_t)p.revents) & (want | EPOLLHUP | EPOLLERR);
 }
 
 /* Behind what an edge has told of. */
@@ -141,10 +141,12 @@ static uint32_t report(struct shmfd_set *e, struct shmfd_stream *s, uint32_t kbi
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
 	uint32_t unused, bits, want = s->reg.events | EPOLLERR | EPOLLHUP;
-	bool edge = s->reg.fresh || (kbits & want);
+	bool edge;
 
 	if (s->reg.disarmed || s->reg.parked)
 		return 0;
+	kbits = shmfd_ready_hang_up(s, kbits);
+	edge = s->reg.fresh || (kbits & want);
 	if (unlikely(shmfd_resend_is_pending(s)) &&
 	    !shmfd_resend_try(s, load_relaxed(&s->fd)))
 		kbits &= ~(uint32_t)SHMFD_SET_OUT;
@@ -180,7 +182,7 @@ static uint32_t report(struct shmfd_set *e, struct shmfd_stream *s, uint32_t kbi
 		store_relaxed(&s->rings->tx_nospace, 0);
 	if (unlikely(s->reg.watched || shmfd_ready_may_have_hung_up(s)) &&
 	    !shmfd_resend_is_pending(s))
-		bits |= kernel_part(s);
+		bits |= kernel_part(s) & want;
 	s->reg.fresh = false;
 	shmfd_set_served(e, s);
 	e->told++;

@@ -172,6 +172,8 @@ static int look(struct many *m)
 		if (unlikely(shmfd_resend_is_pending(m->stream[i])) &&
 		    !shmfd_resend_continue(m->stream[i], m->host[i].fd))
 			kernel |= POLLOUT;	/* to go on with it, not for the host */
+		if (unlikely(shmfd_ready_shut_unseen(m->stream[i])))
+			kernel |= POLLRDHUP;
 		/* without events the kernel still tells of errors and hang-up, and
 		 * of a peer that closed before it says so in memory */
 		m->kernel[i].events = (short)(kernel | (m->host[i].events & POLLRDHUP));
@@ -189,8 +191,11 @@ static int merge(struct many *m)
 	for (nfds_t i = 0; i < m->nr; i++) {
 		short got = m->kernel[i].revents;
 
-		if (is_current(m, i) && unlikely(shmfd_resend_is_pending(m->stream[i])))
-			got &= (short)~OUT_BITS;
+		if (is_current(m, i)) {
+			if (unlikely(shmfd_resend_is_pending(m->stream[i])))
+				got &= (short)~OUT_BITS;
+			got = (short)shmfd_ready_hang_up(m->stream[i], (uint16_t)got);
+		}
 		/* what was asked for a resend is not the host's */
 		got &= (short)(m->host[i].events | POLLERR | POLLHUP | POLLNVAL);
 		m->host[i].revents |= got;

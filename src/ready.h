@@ -30,6 +30,24 @@ static inline bool shmfd_ready_may_have_hung_up(const struct shmfd_stream *s)
 		(flags & (SHMFD_W_SHUT | SHMFD_W_LEFT));
 }
 
+/* This end's end-of-file is a record, which the kernel does not see: should the peer's come by
+ * the kernel, its POLLRDHUP is a hang-up. */
+static inline bool shmfd_ready_shut_unseen(const struct shmfd_stream *s)
+{
+	const struct shmfd_record *rec = shmfd_stream_record(s);
+	uint32_t tx = load_relaxed(&rec->tx_mode);
+
+	return s->seg && unlikely(load_relaxed(&rec->wr_shut)) &&
+		(tx == SHMFD_MODE_RING || tx == SHMFD_MODE_RESEND) &&
+		load_relaxed(&rec->rx_mode) != SHMFD_MODE_RING;
+}
+
+static inline uint32_t shmfd_ready_hang_up(const struct shmfd_stream *s, uint32_t kernel)
+{
+	return (kernel & EPOLLRDHUP) && shmfd_ready_shut_unseen(s) ? kernel | EPOLLHUP :
+		kernel;
+}
+
 /*
  * Arms the bells for @events: after it the peer rings the link when one of
  * them comes.  The caller looks once more before it sleeps.

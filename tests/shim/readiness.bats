@@ -145,3 +145,7 @@ load run_modes
 @test "cancellation: with a part moved; cleanup handlers on the same stream" {
 	check cancel_cleanup
 }
+
+@test "both ends shut, at every moment of a promotion: the hang-up is told" {
+	check hang_up_moments
+}
