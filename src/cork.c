@@ -10,11 +10,12 @@
  * kernel is told when the stream leaves its rings.
  *
  *   KERNEL   nothing is known, or the kernel has it in: it is told of all     --out-->  OUT
+ *                                                           to the ring, with it in -->  IN
  *   OUT, IN  the kernel has it out, since we told it; the host wants it so    --leave-> KERNEL
  *
- * So what the kernel held back from before the ring goes out with the first that is taken
- * out, and what goes by the kernel after a peer left is not held back until the host's next
- * one: that costs a packet, no byte waits for it.
+ * What the kernel held back goes out when the ring begins: what is behind it there, a shutdown
+ * as well, would wait for it.  What goes by the kernel after a peer left is not held back until
+ * the host's next one: that costs a packet, no byte waits for it.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -103,6 +104,20 @@ int shmfd_cork_is_in(struct shmfd_stream *s, int kernels)
 	uint32_t cork = load_relaxed(&shmfd_stream_record(s)->cork);
 
 	return cork == SHMFD_CORK_KERNEL ? kernels : cork == SHMFD_CORK_IN;
+}
+
+void shmfd_cork_switch(struct shmfd_stream *s, int fd)
+{
+	struct shmfd_record *rec = shmfd_stream_record(s);
+	const int out = 0;
+	int in = 0;
+	socklen_t len = sizeof(in);
+
+	if (rec->family == AF_UNIX || load_relaxed(&rec->cork) != SHMFD_CORK_KERNEL ||
+	    shmfd_sys.getsockopt(fd, IPPROTO_TCP, TCP_CORK, &in, &len) || !in)
+		return;
+	if (!shmfd_sys.setsockopt(fd, IPPROTO_TCP, TCP_CORK, &out, sizeof(out)))
+		store_relaxed(&rec->cork, SHMFD_CORK_IN);
 }
 
 void shmfd_cork_leave(struct shmfd_stream *s, int fd)

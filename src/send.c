@@ -345,6 +345,7 @@ static void switch_over(struct shmfd_stream *s, struct shmfd_record *rec, int fd
 	store_relaxed(&rec->tx_mode, SHMFD_MODE_RING);
 	if (s->rings->had_more && rec->family != AF_UNIX)
 		push_kernel(fd);
+	shmfd_cork_switch(s, fd);
 	shmfd_send_wake(s);
 	shmfd_signals_restore(mask);
 }

@@ -569,14 +569,16 @@ void shmfd_send_tell(struct shmfd_stream *s);
 /*
  * TCP_CORK (cork.c).  The host sets it to @in: true if the library keeps that, false if the
  * kernel is to be told, and told() then called.  push: TCP_NODELAY was set, which sends what
- * is held.  is_in: what the host is to read where the kernel says @kernels.  leave: the
- * kernel answers for it from now on; @fd reaches the socket; under tx_lock.
+ * is held.  is_in: what the host is to read where the kernel says @kernels.  switch: the
+ * ring begins, leave: the kernel answers for it from now on; @fd reaches the socket; under
+ * tx_lock.
  * Concurrency: any threads.  Source: tcp(7); net/ipv4/tcp.c, __tcp_sock_set_cork.
  */
 bool shmfd_cork(struct shmfd_stream *s, bool in);
 void shmfd_cork_told(struct shmfd_stream *s, bool in);
 void shmfd_cork_push(struct shmfd_stream *s);
 int shmfd_cork_is_in(struct shmfd_stream *s, int kernels);
+void shmfd_cork_switch(struct shmfd_stream *s, int fd);
 void shmfd_cork_leave(struct shmfd_stream *s, int fd);
 /* Rings the writer of the rx direction if it sleeps and has room.  Under rx_lock. */
 void shmfd_recv_wake(struct shmfd_stream *s);

@@ -141,6 +141,15 @@ static void answer_with_more(const char *what, int fd)
 	await_in_time(what, fd, 11);
 }
 
+/* The last word pushes what is held back, wherever that is. */
+static void answer_and_shut(const char *what, int fd)
+{
+	cork(fd, 1);
+	duo_write_all(fd, "head", 4);
+	shutdown(fd, SHUT_WR);
+	await_in_time(what, fd, 4);
+}
+
 static void moved_meanwhile(int fd)
 {
 	int low = 1;
@@ -158,7 +167,7 @@ static void moved_meanwhile(int fd)
 }
 
 /* After so many messages. */
-static void in_new_connection(int before, void (*answer)(const char *what, int fd))
+static void in_new_connection(int before, int times, void (*answer)(const char *what, int fd))
 {
 	int fd = duo_another();
 
@@ -166,8 +175,8 @@ static void in_new_connection(int before, void (*answer)(const char *what, int f
 		duo_write_all(fd, "x", 1);
 		await_in_time("before", fd, 1);
 	}
-	answer("in parts", fd);
-	answer("in parts again", fd);
+	for (int k = 0; k < times; k++)
+		answer(k ? "in parts again" : "in parts", fd);
 	close(fd);
 }
 
@@ -183,8 +192,9 @@ static void server(int fd)
 		close(fd);
 	}
 	for (int i = 0; i < PLACES; i++) {
-		in_new_connection(i, answer_in_parts);
-		in_new_connection(i, answer_with_more);
+		in_new_connection(i, 2, answer_in_parts);
+		in_new_connection(i, 2, answer_with_more);
+		in_new_connection(i, 1, answer_and_shut);
 	}
 	say("in parts, new connections: in time");
 }
@@ -193,7 +203,7 @@ static void server(int fd)
 static void client(int fd)
 {
 	close(fd);
-	for (int i = 0; i < USES + 2 * PLACES; i++) {
+	for (int i = 0; i < USES + 3 * PLACES; i++) {
 		char buf[100];
 		ssize_t n;
 
