@@ -127,7 +127,7 @@ void shim_fill_sys(void)
 {
 	shmfd_sys = (struct shmfd_sys){
 		.read = sys_read, .write = sys_write, .pread = sys_pread,
-		.recv = sys_recv, .send = sys_send,
+		.sendfile = real.sendfile, .recv = sys_recv, .send = sys_send,
 		.recvmsg = sys_recvmsg, .sendmsg = sys_sendmsg,
 		.recvmmsg_now = sys_recvmmsg_now,
 		.socket = real.socket, .socketpair = real.socketpair,

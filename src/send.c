@@ -466,6 +466,19 @@ static ssize_t file_span(struct shmfd_stream *s, struct shmfd_record *rec, int i
 	return n;
 }
 
+/* The rest of a file whose first part went by ring, where the host waits for all of it. */
+static void file_by_kernel(struct transmit *t, int in_fd, off_t off)
+{
+	off_t at = off + (off_t)t->done;
+	ssize_t n = shmfd_sys.sendfile(shmfd_stream_fd(t->s, t->fd), in_fd, &at,
+				       t->total - t->done);
+
+	if (n <= 0)
+		return;
+	t->done += (size_t)n;
+	fetch_add_relaxed(&t->rec->kernel_tx_bytes, (uint64_t)n);
+}
+
 ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, size_t len)
 {
 	struct shmfd_record *rec = shmfd_stream_record(s);
@@ -482,12 +495,14 @@ ssize_t shmfd_sendfile(struct shmfd_stream *s, int fd, int in_fd, off_t off, siz
 			bool pass = load_relaxed(&rec->tx_mode) == SHMFD_MODE_KERNEL;
 
 			shmfd_unlock(rec, &rec->tx_lock);
-			if (t.done || pass)
+			if (t.done && pass && !dontwait)
+				file_by_kernel(&t, in_fd, off);
+			if (pass || (t.done && dontwait))
 				break;
 			/* an empty send brings the direction on */
 			n = shmfd_send(s, fd, &(struct msghdr){ 0 }, 0);
-			if (n < 0)	/* SHMFD_PASS, too */
-				return n;
+			if (n < 0 && !(t.done && n == SHMFD_PASS))
+				return t.done ? (ssize_t)t.done : n;
 			if (dontwait && shmfd_resend_is_pending(s))
 				return -EAGAIN;
 			continue;

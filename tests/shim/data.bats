@@ -37,6 +37,10 @@ load run_modes
 	check sendfile
 }
 
+@test "sendfile goes on by the kernel where its stream leaves the rings" {
+	check sendfile_moved
+}
+
 @test "splice: pipe to stream and stream to pipe" {
 	check splice
 }
