@@ -721,9 +721,10 @@ ssize_t shmfd_recv(struct shmfd_stream *s, int fd, struct msghdr *msg, int flags
 			break;
 		}
 	}
-	/* the end of TCP is the end, whatever comes later */
-	if (!n && r.total && !shmfd_stream_has_fin(s) &&
-	    (rec->family == AF_UNIX || !load_relaxed(&rec->rx_eof)))
+	/* the end of TCP is the end, whatever comes later; an error of AF_UNIX is told first */
+	if (!n && r.total && rec->family == AF_UNIX)
+		n = -shmfd_take_any_error(s, shmfd_stream_fd(s, fd));
+	else if (!n && r.total && !shmfd_stream_has_fin(s) && !load_relaxed(&rec->rx_eof))
 		n = -shmfd_take_error(s);
 	if (n >= 0 && !r.filled)
 		fill_msg(&r, n);

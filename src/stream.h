@@ -595,21 +595,19 @@ void shmfd_resend_frozen(struct shmfd_stream *s, int fd);
 /* Sends what the peer did not read to the kernel.  Caller holds tx_lock.
  * Returns 0 when all is sent, -EAGAIN, or -errno. */
 int shmfd_resend(struct shmfd_stream *s, int fd, bool may_block);
-/* The peer's end-of-file comes, or came, by the kernel: TCP. */
+/* TCP: the peer shut its direction before it closed, by the ring or by the kernel. */
 static inline bool shmfd_stream_has_fin(const struct shmfd_stream *s)
 {
-	return s->seg && shmfd_stream_record(s)->family != AF_UNIX &&
-		(load_acquire(&s->rings->rx.dir->w_flags) & SHMFD_W_FIN); /* [stream.X] */
+	uint32_t flags = s->seg ? load_acquire(&s->rings->rx.dir->w_flags) : 0; /* [stream.X] */
+	bool shut = (flags & (SHMFD_W_SHUT | SHMFD_W_CLOSED)) == SHMFD_W_SHUT;
+
+	return shmfd_stream_record(s)->family != AF_UNIX && (shut || (flags & SHMFD_W_FIN));
 }
 /* What a reset of the peer is to this end: after end-of-file TCP says EPIPE
  * (linux/net/ipv4/tcp_input.c, tcp_reset). */
 static inline int shmfd_reset_error(const struct shmfd_stream *s)
 {
-	uint32_t flags = s->seg ? load_acquire(&s->rings->rx.dir->w_flags) : 0; /* [stream.X] */
-	bool shut = (flags & (SHMFD_W_SHUT | SHMFD_W_CLOSED)) == SHMFD_W_SHUT;
-
-	return shmfd_stream_record(s)->family != AF_UNIX && (shut || (flags & SHMFD_W_FIN)) ?
-		EPIPE : ECONNRESET;
+	return shmfd_stream_has_fin(s) ? EPIPE : ECONNRESET;
 }
 /* Nobody will read what was unread: the connection is reset. */
 void shmfd_resend_lost(struct shmfd_stream *s);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Description: a peer that sent a last answer closes, or exits, with input unread, at
- * every count of messages before: what the other reads, and what poll tells it.
+ * every count of messages before, its direction shut or not: what the other reads, and what
+ * poll tells it.
  */
 #include "duo.h"
 
 #define STREAMS 12
+#define ALL	(4 * STREAMS)	/* two that leave, with a shutdown before or without */
 
 static void chat(int fd, int rounds, bool first)
 {
@@ -21,12 +23,14 @@ static void chat(int fd, int rounds, bool first)
 }
 
 /* The one that leaves: its answer is out before the request comes. */
-static void leave(int fd, int rounds, bool first)
+static void leave(int fd, int rounds, bool first, bool shut)
 {
 	static char answer[197];
 
 	chat(fd, rounds, first);
 	duo_write_all(fd, answer, sizeof(answer));
+	if (shut)
+		shutdown(fd, SHUT_WR);
 	duo_meet();
 	duo_await();
 	close(fd);
@@ -58,26 +62,26 @@ static void stay(int fd, int rounds, bool first)
 
 static void server(int fd)
 {
-	for (int i = 0; i < 2 * STREAMS; i++) {
+	for (int i = 0; i < ALL; i++) {
 		int s = duo_another();
 
 		if (i % 2)
-			leave(s, i / 2, false);
+			leave(s, i / 4, false, i & 2);
 		else
-			stay(s, i / 2, false);
+			stay(s, i / 4, false);
 	}
 	close(fd);
 }
 
 static void client(int fd)
 {
-	for (int i = 0; i < 2 * STREAMS; i++) {
+	for (int i = 0; i < ALL; i++) {
 		int s = duo_another();
 
 		if (i % 2)
-			stay(s, i / 2, true);
+			stay(s, i / 4, true);
 		else
-			leave(s, i / 2, true);
+			leave(s, i / 4, true, i & 2);
 	}
 	close(fd);
 }
