@@ -87,6 +87,8 @@ static ssize_t by_kernel(struct receive *r, size_t max, int flags)
 			store_relaxed(&r->rec->pending_err, (uint32_t)-n);
 		return n;
 	}
+	if (!n && r->got)	/* the end behind bytes of the ring: theirs is the name */
+		return 0;
 	r->msg->msg_namelen = m.msg_namelen;
 	r->msg->msg_controllen = m.msg_controllen;
 	r->msg->msg_flags = m.msg_flags;

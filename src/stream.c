@@ -279,15 +279,21 @@ static int other_number(const struct shmfd_stream *s)
 	return -1;
 }
 
+/* For no time: the close is a reset.  Or not at all (socket(7)). */
+static void set_linger(int fd, bool on)
+{
+	struct linger none = { .l_onoff = on, .l_linger = 0 };
+
+	shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 /* A close with unread input is a reset, as the kernel has it. */
 static void reset_peer(struct shmfd_stream *s, int fd)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
 	if (shmfd_stream_record(s)->family == AF_UNIX)
 		fetch_or_seq_cst(&s->rings->tx.dir->w_flags, SHMFD_W_RESET); /* [stream.X] */
 	else
-		shmfd_sys.setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		set_linger(fd, true);
 }
 
 /* No other process has it any more. */
@@ -311,8 +317,10 @@ static void part(struct shmfd_stream *s, int fd)
 		add_totals(&ended, rec);
 	if (!last || !s->seg)
 		return;
-	if ((load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING || shmfd_stream_has_seam(s)) &&
-	    shmfd_ring_unread(&s->rings->rx, rec, NULL) > 0)
+	if (load_relaxed(&rec->wr_shut) && shmfd_stream_has_fin(s))
+		set_linger(fd, false);	/* both have ended: nothing is a reset any more */
+	else if ((load_relaxed(&rec->rx_mode) == SHMFD_MODE_RING || shmfd_stream_has_seam(s)) &&
+		 shmfd_ring_unread(&s->rings->rx, rec, NULL) > 0)
 		reset_peer(s, fd);
 	shmfd_stream_leave_at_close(s, fd);
 	if (load_relaxed(&rec->tx_mode) == SHMFD_MODE_RESEND)

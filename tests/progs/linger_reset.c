@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Description: close with SO_LINGER on and 0 seconds resets a TCP stream. */
+/* Description: close with SO_LINGER on and 0 seconds resets a TCP stream, unless both ends
+ * have shut their direction. */
 #include "duo.h"
 
 static void server(int fd)
@@ -16,6 +17,14 @@ static void server(int fd)
 	say("linger %d %d", got.l_onoff, got.l_linger);
 	say_result("close", close(fd));
 	duo_meet();
+
+	fd = duo_another_warm();
+	shutdown(fd, SHUT_WR);
+	duo_meet();
+	say_result("read", read(fd, &got, sizeof(got)));
+	say_result("SO_LINGER", setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)));
+	say_result("close", close(fd));
+	duo_post();
 }
 
 static void client(int fd)
@@ -39,6 +48,15 @@ static void client(int fd)
 	say_result("read", read(fd, buf, sizeof(buf)));
 	say_result("write", write(fd, buf, 1));
 	say_result("write", send(fd, buf, 1, MSG_NOSIGNAL));
+
+	fd = duo_another_warm();
+	shutdown(fd, SHUT_WR);
+	duo_meet();
+	duo_await();
+	say("both shut: %s", duo_poll_bits(duo_poll(fd, POLLIN | POLLOUT | POLLRDHUP, 0)));
+	say_result("SO_ERROR", getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+	say("error %s", duo_errno(error));
+	say_result("read", read(fd, buf, sizeof(buf)));
 }
 
 DUO_PROGRAM(.description = "SO_LINGER 0 resets", .server = server, .client = client)
