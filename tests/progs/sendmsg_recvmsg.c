@@ -27,6 +27,20 @@ static void show(const char *what, int fd, int flags)
 		    msg.msg_controllen, (unsigned int)msg.msg_flags);
 }
 
+/* The end stands behind the bytes: the name is theirs. */
+static void name_before_end(int fd)
+{
+	struct sockaddr_storage name;
+
+	for (int i = 0; i < 3; i++) {
+		socklen_t len = sizeof(name);
+
+		say_result("recvfrom", recvfrom(fd, b, 99 + (size_t)i * 50, 0,
+						(struct sockaddr *)&name, &len));
+		say("a name: %d", len > 0);
+	}
+}
+
 static void server(int fd)
 {
 	struct msghdr empty = {.msg_iov = NULL};
@@ -46,6 +60,11 @@ static void server(int fd)
 	duo_post();
 	show("recvmsg at end", fd, 0);
 	say_result("recvmsg of NULL", recvmsg(fd, NULL, 0));
+
+	fd = duo_another_warm();
+	duo_write_all(fd, b, sizeof(b));
+	shutdown(fd, SHUT_RDWR);
+	duo_meet();
 }
 
 static void client(int fd)
@@ -70,6 +89,10 @@ static void client(int fd)
 	duo_post();
 	duo_await();
 	close(fd);
+
+	fd = duo_another_warm();
+	duo_meet();
+	name_before_end(fd);
 }
 
 DUO_PROGRAM(.description = "sendmsg, recvmsg and the header", .server = server, .client = client)
